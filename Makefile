@@ -1,0 +1,26 @@
+# Each target is one script, which runs as well by itself.
+
+help:   ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo:   ## Poller and processor, end to end in Docker on this machine; ARGS="--help" shows its options
+	@scripts/demo.sh $(ARGS)
+
+test:   ## All tests; installs what they need
+	@scripts/test.sh
+
+lint:   ## clippy and shellcheck, warnings denied
+	@scripts/lint-scripts.sh
+	@scripts/lint.sh
+
+fmt:    ## Format the Rust sources
+	@cargo fmt --all
+
+bench:  ## The figures in README
+	@cargo bench
+
+clean:  ## Everything that was built or made by tests and demo; what was installed stays
+	@cargo clean
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt bench clean

@@ -1,0 +1,60 @@
+//! What the plane is told at its start, and why it may not start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The plane's settings.
+#[derive(Debug, Clone)]
+pub struct PlaneConfig {
+    /// Where the APIs listen; port 0 takes any free one. The ACS and IMDS listeners take free ports of the same address.
+    pub listen: SocketAddr,
+    pub region: String,
+    /// How many instances may live at once; 0 launches none.
+    pub max_nodes: u32,
+    pub node: NodeTemplate,
+    /// Holds `nodes/<instance id>/` and `logs/<stream>`.
+    pub data_dir: PathBuf,
+    /// `unix:///path`; Docker's own default when absent.
+    pub docker_host: Option<String>,
+}
+
+/// What a launched node is made from, as a launch template would say.
+#[derive(Debug, Clone, Default)]
+pub struct NodeTemplate {
+    /// The agent's program, started as `<program> run --config <file>`.
+    pub program: PathBuf,
+    /// A duration as the agent reads it, `30s` for one.
+    pub idle_timeout: Option<String>,
+    /// vCPUs that a node offers; all of the machine's when absent.
+    pub vcpus: Option<f64>,
+    /// Memory that a node offers, in MiB; all of the machine's when absent.
+    pub memory_mib: Option<u64>,
+    /// `prefer-cached` when absent: the plane's nodes share one machine's images.
+    pub image_pull_behavior: Option<String>,
+    pub log_format: Option<String>,
+    /// Further environment of the agent's process.
+    pub env: Vec<(String, String)>,
+}
+
+/// Why the plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaneError {
+    #[error("cannot listen on {address}: {source}; choose another address or port")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot make the data directory {path}: {source}; choose another or correct its permissions", path = path.display())]
+    DataDir {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("docker_host {host:?} cannot be used: {source}; give unix:///path/to/docker.sock")]
+    Docker {
+        host: String,
+        #[source]
+        source: bollard::errors::Error,
+    },
+}

@@ -1,0 +1,26 @@
+//! The embedded control plane: AWS Batch, and what of ECS, EC2, IMDS and CloudWatch Logs a node of its needs, on one machine.
+//!
+//! It speaks AWS's own protocols only: the Batch, ECS, EC2 and Logs APIs on one HTTP port, ACS and TCS websockets on another,
+//! and a metadata service (IMDSv2) for each instance. Nodes are separate processes of the agent, launched and terminated as an
+//! Auto Scaling group and EC2 would. State is in memory and ends with the plane.
+#![forbid(unsafe_code)]
+
+mod acs;
+mod api;
+mod clock;
+mod config;
+mod docker;
+mod error;
+mod events;
+mod hub;
+mod ids;
+mod imds;
+mod logs;
+mod model;
+mod nodes;
+mod plane;
+
+pub use config::{NodeTemplate, PlaneConfig, PlaneError};
+pub use error::ApiError;
+pub use events::{JobStatus, PlaneEvent};
+pub use plane::Plane;

@@ -1,0 +1,155 @@
+//! Everything the plane knows, and every change it makes: synchronous, with the time passed in.
+//!
+//! [`State`] has one owner, the [`crate::hub::Hub`], which settles it after each change and carries out the effects.
+
+pub(crate) mod attempt;
+pub(crate) mod batch;
+pub(crate) mod cluster;
+pub(crate) mod container;
+pub(crate) mod delivery;
+pub(crate) mod instances;
+pub(crate) mod job;
+pub(crate) mod lifecycle;
+pub(crate) mod node;
+pub(crate) mod payload;
+pub(crate) mod retry;
+pub(crate) mod scale;
+pub(crate) mod schedule;
+pub(crate) mod submit;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use self::batch::{ComputeEnvironment, JobDefinition, JobQueue};
+use self::cluster::{Cluster, ContainerInstance, Tasks};
+use self::container::Shape;
+use self::job::Job;
+use self::node::Node;
+use crate::clock::Millis;
+use crate::error::ApiError;
+use crate::events::PlaneEvent;
+use crate::ids::{Arns, Ec2Id, InstanceArn, JobId, TaskArn};
+
+/// What the state wants done in the world.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Event(PlaneEvent),
+    /// Give this new instance its metadata service and its process.
+    Launch(Ec2Id),
+    /// Copy this container's output into the log stream, from its first line.
+    CollectLog {
+        task: TaskArn,
+        runtime_id: String,
+        stream: String,
+    },
+}
+
+/// The capacity side of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fleet {
+    pub(crate) max_nodes: u32,
+    /// What a fresh node is expected to offer: corrected by what the first one registers.
+    pub(crate) offers: Shape,
+}
+
+/// Jobs that wait for room: by queue, then by what they need, then in the order of submission.
+pub(crate) type Runnable = BTreeMap<String, BTreeMap<Shape, BTreeSet<(u64, JobId)>>>;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) arns: Arns,
+    pub(crate) fleet: Fleet,
+    pub(crate) environments: BTreeMap<String, ComputeEnvironment>,
+    pub(crate) queues: BTreeMap<String, JobQueue>,
+    /// Revisions from 1, in order.
+    pub(crate) definitions: BTreeMap<String, Vec<JobDefinition>>,
+    pub(crate) jobs: HashMap<JobId, Job>,
+    /// Jobs in the order of submission.
+    pub(crate) order: BTreeMap<u64, JobId>,
+    /// Who waits for a job's success.
+    pub(crate) dependents: HashMap<JobId, Vec<JobId>>,
+    pub(crate) runnable: Runnable,
+    /// When running attempts time out.
+    pub(crate) deadlines: BTreeSet<(Millis, TaskArn)>,
+    pub(crate) clusters: BTreeMap<String, Cluster>,
+    pub(crate) instances: BTreeMap<InstanceArn, ContainerInstance>,
+    pub(crate) tasks: Tasks,
+    pub(crate) nodes: BTreeMap<Ec2Id, Node>,
+    /// No more launches: the plane is going.
+    pub(crate) closing: bool,
+    counter: u64,
+    /// ACS sequence numbers; they begin at the time of the plane's start, so that they never run backwards for an agent.
+    sequence: i64,
+    effects: Vec<Effect>,
+}
+
+impl State {
+    pub(crate) fn new(region: String, fleet: Fleet, now: Millis) -> Self {
+        Self {
+            arns: Arns { region },
+            fleet,
+            environments: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            definitions: BTreeMap::new(),
+            jobs: HashMap::new(),
+            order: BTreeMap::new(),
+            dependents: HashMap::new(),
+            runnable: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            clusters: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            closing: false,
+            counter: 0,
+            sequence: now,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Brings the state to rest after a change: attempts out of time are stopped, jobs placed, instances launched.
+    pub(crate) fn settle(&mut self, now: Millis) {
+        self.expire(now);
+        self.place(now);
+        self.scale(now);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub(crate) fn emit(&mut self, event: PlaneEvent) {
+        self.effects.push(Effect::Event(event));
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Counts things: jobs, sessions, instances.
+    pub(crate) fn next_ordinal(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub(crate) fn next_sequence(&mut self) -> i64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    pub(crate) fn job(&self, id: &JobId) -> Result<&Job, ApiError> {
+        self.jobs
+            .get(id)
+            .ok_or_else(|| ApiError::client(format!("Job {id} not found; list-jobs shows those there are")))
+    }
+
+    pub(crate) fn cluster(&self, name_or_arn: &str) -> Result<&Cluster, ApiError> {
+        let name = if name_or_arn.is_empty() { "default" } else { crate::ids::name_of(name_or_arn) };
+        self.clusters.get(name).ok_or_else(|| ApiError::new("ClusterNotFoundException", "Cluster not found."))
+    }
+}

@@ -1,0 +1,78 @@
+//! Instances in the world: a directory, a metadata service and, for those that the plane launched, the agent's process.
+
+mod process;
+mod settings;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tracing::error;
+
+use crate::docker;
+use crate::events::PlaneEvent;
+use crate::hub::Hub;
+use crate::ids::{Ec2Id, TaskArn};
+use crate::imds;
+use crate::model::cluster::Task;
+use crate::model::node::NodeState;
+
+/// The life of an instance that the plane launched, from its first byte on disk to its end.
+pub(crate) async fn run_launched(hub: Arc<Hub>, id: Ec2Id) {
+    let Some(stop) = hub.read(|state| state.nodes.get(&id).map(|node| node.stop.clone())) else { return };
+    match boot(&hub, &id).await {
+        Ok((listener, endpoint, files)) => {
+            tokio::select! {
+                () = imds::serve(hub.clone(), id.clone(), listener) => {}
+                () = process::supervise(&hub, &id, &files, &endpoint, &stop) => {}
+            }
+        }
+        Err(cause) => {
+            error!(instance = %id, %cause, "cannot launch an instance: no port, or no room under the data directory");
+            process::stays_down(&hub, &id, cause.to_string());
+            stop.cancelled().await;
+        }
+    }
+    end(&hub, &id).await;
+}
+
+async fn boot(hub: &Arc<Hub>, id: &Ec2Id) -> io::Result<(TcpListener, String, settings::NodeFiles)> {
+    let (listener, endpoint) = imds::bind(hub.config.listen.ip()).await?;
+    let environment = hub.read(|state| state.nodes.get(id).and_then(|node| node.compute_environment.clone()));
+    let files = settings::prepare(&hub.config, id, &environment.unwrap_or_default()).await?;
+    hub.update(|state, _| {
+        if let Some(node) = state.nodes.get_mut(id) {
+            node.imds = Some(endpoint.clone());
+            if node.state == NodeState::Pending {
+                node.state = NodeState::Running;
+            }
+        }
+        state.emit(PlaneEvent::NodeLaunched { instance_id: id.to_string() });
+    });
+    Ok((listener, endpoint, files))
+}
+
+/// The life of an instance made by hand: whoever made it runs its agent.
+pub(crate) async fn run_by_hand(hub: Arc<Hub>, id: Ec2Id, listener: TcpListener) {
+    let Some(stop) = hub.read(|state| state.nodes.get(&id).map(|node| node.stop.clone())) else { return };
+    tokio::select! {
+        () = imds::serve(hub.clone(), id.clone(), listener) => {}
+        () = stop.cancelled() => {}
+    }
+    end(&hub, &id).await;
+}
+
+/// The disk goes with the host: its tasks' containers are removed, then its tasks are lost.
+async fn end(hub: &Arc<Hub>, id: &Ec2Id) {
+    let tasks: BTreeSet<TaskArn> = hub.read(|state| {
+        let on_node = |task: &&Task| {
+            state.instances.get(&task.instance).is_some_and(|instance| instance.ec2_id.as_ref() == Some(id))
+        };
+        state.tasks.values().filter(on_node).map(|task| task.arn.clone()).collect()
+    });
+    if let Some(docker) = hub.logs.docker.as_ref().filter(|_| !tasks.is_empty()) {
+        docker::remove_containers(docker, &hub.logs, &tasks).await;
+    }
+    hub.update(|state, now| state.node_gone(id, now));
+}

@@ -1,0 +1,148 @@
+//! The plane as a whole: its start and its end.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::broadcast;
+use tracing::warn;
+
+use crate::config::{NodeTemplate, PlaneConfig, PlaneError};
+use crate::error::ApiError;
+use crate::events::PlaneEvent;
+use crate::hub::Hub;
+use crate::ids::{Ec2Id, TaskArn};
+use crate::logs::LogKeeper;
+use crate::model::container::{CPU_UNITS, Shape};
+use crate::model::{Fleet, State};
+use crate::{acs, api, clock, docker};
+
+/// A node's agent gets SIGTERM, then SIGKILL after three seconds; Docker's part is bounded with it.
+const CLOSE_WITHIN: Duration = Duration::from_secs(8);
+/// What a machine whose memory cannot be read is taken to have, in MiB.
+const FALLBACK_MEMORY_MIB: u32 = 2048;
+
+/// A running control plane. Dropping it leaves its nodes; call [`Plane::shutdown`].
+pub struct Plane {
+    hub: Arc<Hub>,
+}
+
+impl Plane {
+    /// Listens, and serves from then on.
+    ///
+    /// # Errors
+    /// When an address is taken, the data directory cannot be made, or the Docker host given makes no sense.
+    pub async fn start(config: PlaneConfig) -> Result<Self, PlaneError> {
+        let listener = listen(config.listen).await?;
+        let agents = listen(SocketAddr::new(config.listen.ip(), 0)).await?;
+        let logs_dir = config.data_dir.join("logs");
+        tokio::fs::create_dir_all(&logs_dir)
+            .await
+            .map_err(|source| PlaneError::DataDir { path: logs_dir.clone(), source })?;
+        let logs = LogKeeper::new(docker::connect(config.docker_host.as_deref())?, logs_dir);
+        let fleet = Fleet { max_nodes: config.max_nodes, offers: expected_offer(&config.node).await };
+        let state = State::new(config.region.clone(), fleet, clock::now());
+        let hub = Hub::new(config, state, endpoint_of(&listener)?, endpoint_of(&agents)?, logs);
+        hub.tracker.spawn(acs::serve(hub.clone(), agents));
+        hub.tracker.spawn(api::serve(hub.clone(), listener));
+        hub.tracker.spawn(hub.clone().watch_deadlines());
+        Ok(Self { hub })
+    }
+
+    /// `http://address:port` of the Batch, ECS, EC2 and Logs APIs.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.hub.endpoint.clone()
+    }
+
+    /// What happens from now on. A listener that lags loses the oldest events.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<PlaneEvent> {
+        self.hub.subscribe()
+    }
+
+    /// Calls the Batch API without the way over HTTP: `operation` is the last part of its path, `submitjob` for one.
+    ///
+    /// # Errors
+    /// The exception with which Batch refuses the request.
+    pub fn batch(&self, operation: &str, request: &serde_json::Value) -> Result<serde_json::Value, ApiError> {
+        api::batch_in_process(&self.hub, operation, request)
+    }
+
+    /// Terminates every instance, removes every container of the plane's tasks, and stops listening.
+    pub async fn shutdown(self) {
+        let hub = &self.hub;
+        hub.closing.cancel();
+        hub.update(|state, now| {
+            state.closing = true;
+            let nodes: Vec<Ec2Id> = state.nodes.keys().cloned().collect();
+            for id in nodes {
+                // An id from the map is known.
+                drop(state.terminate_node(&id, "Server.ScheduledStop: the plane is shutting down", now));
+            }
+        });
+        hub.tracker.close();
+        hub.node_tracker.close();
+        let rest = async {
+            hub.node_tracker.wait().await;
+            let tasks: BTreeSet<TaskArn> = hub.read(|state| state.tasks.keys().cloned().collect());
+            if let Some(docker) = hub.logs.docker.as_ref().filter(|_| !tasks.is_empty()) {
+                docker::remove_containers(docker, &hub.logs, &tasks).await;
+            }
+            hub.tracker.wait().await;
+        };
+        if tokio::time::timeout(CLOSE_WITHIN, rest).await.is_err() {
+            warn!("the plane did not close in time: containers of its tasks may be left");
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, PlaneError> {
+    TcpListener::bind(address).await.map_err(|source| PlaneError::Listen { address, source })
+}
+
+/// Where clients on this machine reach a listener.
+fn endpoint_of(listener: &TcpListener) -> Result<String, PlaneError> {
+    let unset = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let mut address = listener.local_addr().map_err(|source| PlaneError::Listen { address: unset, source })?;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    Ok(format!("http://{address}"))
+}
+
+/// What a node will register, as far as it can be known before: the first that does register corrects it.
+async fn expected_offer(node: &NodeTemplate) -> Shape {
+    let cores = std::thread::available_parallelism().map_or(1.0, |n| f64::from(u32::try_from(n.get()).unwrap_or(1)));
+    let meminfo = tokio::fs::read_to_string("/proc/meminfo").await.unwrap_or_default();
+    let memory = node.memory_mib.and_then(|n| u32::try_from(n).ok()).or_else(|| total_mib(&meminfo));
+    Shape { cpu: cpu_units(node.vcpus.unwrap_or(cores)), memory: memory.unwrap_or(FALLBACK_MEMORY_MIB), gpus: 0 }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float cast saturates, and no machine is that large"
+)]
+fn cpu_units(vcpus: f64) -> u32 {
+    (vcpus * f64::from(CPU_UNITS)) as u32
+}
+
+fn total_mib(meminfo: &str) -> Option<u32> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    u32::try_from(kib / 1024).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn memory_is_read_as_the_agent_reads_it() {
+        assert_eq!(super::total_mib("MemTotal:       16004012 kB\nMemFree: 1 kB\n"), Some(15628));
+        assert_eq!(super::cpu_units(1.5), 1536);
+    }
+}

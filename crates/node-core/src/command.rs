@@ -1,0 +1,182 @@
+//! Everything a node can ask of the world, as one closed enum.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::StopCandidate;
+use crate::ids::{ClusterRef, ContainerInstanceArn, ContainerName, DockerId, DockerName, ExitCode, MessageId, TaskArn};
+use crate::instance::{InstanceState, Phase};
+use crate::spec::{ContainerSpec, NetworkBinding, TaskSpec};
+use crate::time::Timestamp;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// RegisterContainerInstance; `previous` makes it a re-registration.
+    Register {
+        previous: Option<ContainerInstanceArn>,
+    },
+    /// Open the ACS session. `send_credentials` until this process has had one.
+    Connect {
+        container_instance: ContainerInstanceArn,
+        send_credentials: bool,
+    },
+    /// Acknowledge an ACS message: what it brought is on disk.
+    Ack {
+        message: MessageId,
+        cluster: ClusterRef,
+        container_instance: ContainerInstanceArn,
+    },
+    /// Ask ECS whether these tasks are really to stop.
+    VerifyStops {
+        message: MessageId,
+        candidates: Vec<StopCandidate>,
+    },
+    Pull {
+        name: DockerName,
+        task: TaskArn,
+        image: String,
+        mode: PullMode,
+    },
+    Create {
+        name: DockerName,
+        task: Box<TaskSpec>,
+        container: Box<ContainerSpec>,
+    },
+    Start {
+        name: DockerName,
+        id: DockerId,
+        task: TaskArn,
+        /// It publishes ports, so Docker must be asked which it chose.
+        published: bool,
+    },
+    Stop {
+        name: DockerName,
+        id: DockerId,
+        task: TaskArn,
+        grace_secs: u64,
+    },
+    /// Remove a stopped container and its anonymous volumes.
+    Remove {
+        name: DockerName,
+        task: TaskArn,
+    },
+    /// Look at one container: it should be there, and a listing did not show it.
+    Inspect {
+        name: DockerName,
+    },
+    /// List every container again: events may have been missed. Answered by `DockerUp`.
+    Reconcile,
+    Submit(StateChange),
+    SetInstanceState(InstanceState),
+    /// DescribeContainerInstances: what does ECS count here?
+    Count,
+    Deregister,
+    /// EC2 TerminateInstances, on this very instance.
+    Terminate,
+    /// Something an operator should read: logged, and nothing else.
+    Notice(Notice),
+    /// The process is to end with this exit code.
+    Exit {
+        code: u8,
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullMode {
+    /// Ask the registry, whatever the host holds.
+    Always,
+    /// Ask the registry only if the host does not hold the image.
+    IfMissing,
+}
+
+/// ECS's three words for a task's or a container's state, and the time before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TaskStatus {
+    #[default]
+    None,
+    Pending,
+    Running,
+    Stopped,
+}
+
+impl TaskStatus {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// One `SubmitTaskStateChange`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StateChange {
+    pub task: TaskArn,
+    pub status: TaskStatus,
+    pub reason: String,
+    pub containers: Vec<ContainerChange>,
+    pub pull_started_at: Option<Timestamp>,
+    pub pull_stopped_at: Option<Timestamp>,
+    pub execution_stopped_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerChange {
+    pub name: ContainerName,
+    pub status: TaskStatus,
+    pub runtime_id: Option<DockerId>,
+    pub exit_code: Option<ExitCode>,
+    pub reason: Option<String>,
+    pub image_digest: Option<String>,
+    pub bindings: Vec<NetworkBinding>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    Accepted(TaskArn),
+    /// A payload brought again a task that is already here, or already over.
+    Repeated(TaskArn),
+    Rejected(TaskArn, String),
+    StopRequested(TaskArn),
+    Running(TaskArn, ContainerName),
+    Exited {
+        task: TaskArn,
+        container: ContainerName,
+        exit_code: Option<ExitCode>,
+        reason: Option<String>,
+    },
+    /// Reported to ECS.
+    Reported(TaskArn, TaskStatus),
+    /// ECS refused the report for good; it is not sent again.
+    ReportDropped(TaskArn, String),
+    ReportRetried {
+        task: TaskArn,
+        error: String,
+        attempt: u32,
+    },
+    PullFailed(TaskArn, String),
+    CleanedUp(TaskArn),
+    CleanUpFailed(TaskArn, String),
+    DockerDown(String),
+    DockerUp {
+        containers: usize,
+    },
+    PhaseChanged {
+        from: Phase,
+        to: Phase,
+        why: String,
+    },
+    SessionLost {
+        cause: String,
+        retry_ms: u64,
+    },
+    ApiRetried {
+        call: &'static str,
+        error: String,
+        retry_ms: u64,
+    },
+}

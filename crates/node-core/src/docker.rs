@@ -1,0 +1,329 @@
+//! What Docker answers and shows, turned into the containers' progress.
+
+use std::time::Duration;
+
+use crate::command::{Command, Notice};
+use crate::container::{Moved, Op, Stage};
+use crate::event::{ImagePulled, Observation, OpFailure, Running};
+use crate::ids::{DockerName, TaskArn};
+use crate::node::{Node, PullBehavior};
+use crate::time::Timestamp;
+
+/// An operation that could not reach Docker, or that must be tried until it works (a stop), waits this long first...
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// ...and at most this long after many tries.
+const RETRY_CAP: Duration = Duration::from_secs(30);
+/// Removals tried before a container is left to the operator.
+const REMOVE_TRIES: u32 = 5;
+/// The name that a timed-out Docker call fails with: whether it took effect is unknown.
+const TIMEOUT_ERROR: &str = "DockerTimeoutError";
+
+impl Node {
+    /// Docker is there, and these are all its task containers. What runs goes on; what should be there and is not is looked
+    /// at by itself, since the list may be older than the container.
+    pub(crate) fn on_docker_up(&mut self, list: Vec<(DockerName, Observation)>, now: Timestamp) {
+        if !self.docker_up {
+            self.commands.push_back(Command::Notice(Notice::DockerUp { containers: list.len() }));
+        }
+        self.docker_up = true;
+        self.reconcile_at = Some(now.after(crate::node::RECONCILE_EVERY));
+        for (name, seen) in &list {
+            self.observe(name, seen, now);
+        }
+        let listed: std::collections::BTreeSet<_> = list.into_iter().map(|(name, _)| name).collect();
+        let unlisted = self.tasks.values().flat_map(|t| &t.record.containers).filter(|c| {
+            matches!(c.stage, Stage::Created | Stage::Running) && c.op.is_none() && !listed.contains(&c.docker_name)
+        });
+        let inspections: Vec<_> = unlisted.map(|c| Command::Inspect { name: c.docker_name.clone() }).collect();
+        self.commands.extend(inspections);
+        self.touch_all();
+    }
+
+    /// Docker is gone for now. Operations under way will come back as unreachable; what waited for a slot queues again later.
+    pub(crate) fn on_docker_down(&mut self, why: String) {
+        if self.docker_up {
+            self.commands.push_back(Command::Notice(Notice::DockerDown(why)));
+        }
+        self.docker_up = false;
+        self.slots.clear_queues();
+        for task in self.tasks.values_mut() {
+            for container in &mut task.record.containers {
+                if container.op == Some(Op::Queued) {
+                    container.op = None;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn on_observed(&mut self, name: &DockerName, seen: &Observation, now: Timestamp) {
+        self.observe(name, seen, now);
+    }
+
+    /// Docker does not know a container that should be there. One that was never made is no loss.
+    pub(crate) fn on_missing(&mut self, name: &DockerName, now: Timestamp) {
+        let Some((arn, i)) = self.names.get(name).cloned() else {
+            return;
+        };
+        let made = self
+            .tasks
+            .get(&arn)
+            .and_then(|t| t.record.containers.get(i))
+            .is_some_and(|c| matches!(c.stage, Stage::Created | Stage::Running));
+        if made {
+            let reason = "ContainerVanishedError: No container matching saved ID found";
+            self.fail_container(&arn, i, None, Some(reason.to_owned()), now);
+            self.settle_task(&arn, now);
+            self.touch(&arn);
+        }
+    }
+
+    pub(crate) fn on_pulled(&mut self, name: &DockerName, result: Result<ImagePulled, OpFailure>, now: Timestamp) {
+        let Some((arn, i)) = self.op_ended(name, Op::Pull) else {
+            return;
+        };
+        match result {
+            Ok(image) => {
+                self.image_is_here(&arn, i, image, now);
+            }
+            Err(OpFailure::Unreachable(_)) => self.retry_later(&arn, i, now),
+            Err(failure) => self.pull_failed(&arn, i, &describe(&failure, "CannotPullContainerError"), now),
+        }
+        self.touch(&arn);
+    }
+
+    fn image_is_here(&mut self, arn: &TaskArn, i: usize, image: ImagePulled, now: Timestamp) {
+        let Some(task) = self.tasks.get_mut(arn) else {
+            return;
+        };
+        if image.from_registry {
+            task.record.pull_stopped_at = Some(now);
+            let name = task.record.spec.containers.get(i).map(|c| c.image.clone());
+            if self.policy.pull_behavior == PullBehavior::Once
+                && let (Some(record), Some(name)) = (&mut self.record, name)
+                && record.pulled_images.insert(name)
+            {
+                self.save_node();
+            }
+        }
+        if let Some(task) = self.tasks.get_mut(arn)
+            && let Some(state) = task.record.containers.get_mut(i)
+            && state.stage < Stage::Pulled
+        {
+            state.stage = Stage::Pulled;
+            state.image_digest = image.digest;
+        }
+    }
+
+    /// Behaviours `default` and `prefer-cached` go on with what the host may hold; the pull's error stays the reason if it holds nothing.
+    fn pull_failed(&mut self, arn: &TaskArn, i: usize, error: &str, now: Timestamp) {
+        self.commands.push_back(Command::Notice(Notice::PullFailed(arn.clone(), error.to_owned())));
+        match self.policy.pull_behavior {
+            PullBehavior::Default | PullBehavior::PreferCached => {
+                if let Some(task) = self.tasks.get_mut(arn)
+                    && let Some(state) = task.record.containers.get_mut(i)
+                    && state.stage < Stage::Pulled
+                {
+                    state.stage = Stage::Pulled;
+                    state.reason = Some(error.to_owned());
+                }
+            }
+            PullBehavior::Always | PullBehavior::Once => {
+                self.fail_container(arn, i, None, Some(error.to_owned()), now);
+                self.settle_task(arn, now);
+            }
+        }
+    }
+
+    pub(crate) fn on_created(&mut self, name: &DockerName, result: Result<Observation, OpFailure>, now: Timestamp) {
+        let Some((arn, i)) = self.op_ended(name, Op::Create) else {
+            return;
+        };
+        match result {
+            Ok(seen) => {
+                // A pull that failed did no harm after all.
+                if let Some(task) = self.tasks.get_mut(&arn)
+                    && let Some(state) = task.record.containers.get_mut(i)
+                {
+                    state.reason = None;
+                }
+                self.observe(name, &seen, now);
+            }
+            Err(OpFailure::Unreachable(_)) => self.retry_later(&arn, i, now),
+            Err(failure) => {
+                let error = describe(&failure, "CannotCreateContainerError");
+                self.fail_container(&arn, i, None, Some(error), now);
+                self.settle_task(&arn, now);
+            }
+        }
+        self.touch(&arn);
+    }
+
+    pub(crate) fn on_started(&mut self, name: &DockerName, result: Result<Observation, OpFailure>, now: Timestamp) {
+        let Some((arn, i)) = self.op_ended(name, Op::Start) else {
+            return;
+        };
+        match result {
+            Ok(seen) => self.observe(name, &seen, now),
+            Err(OpFailure::Unreachable(_)) => self.look_again(&arn, i, now),
+            Err(OpFailure::Refused { name: error, text }) if error == TIMEOUT_ERROR => {
+                // It may run after all: stop it, and let what Docker then shows decide.
+                self.blame(&arn, i, format!("{error}: {text}"));
+                self.want_stop(&arn);
+                self.stop_unsure(name, &arn, i);
+            }
+            Err(failure) => {
+                let error = describe(&failure, "CannotStartContainerError");
+                self.fail_container(&arn, i, None, Some(error), now);
+                self.settle_task(&arn, now);
+            }
+        }
+        self.touch(&arn);
+    }
+
+    fn stop_unsure(&mut self, name: &DockerName, arn: &TaskArn, i: usize) {
+        let grace_secs = self.policy.stop_timeout_secs;
+        let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) else {
+            return;
+        };
+        if let Some(id) = state.docker_id.clone() {
+            state.op = Some(Op::Stop);
+            self.commands.push_back(Command::Stop { name: name.clone(), id, task: arn.clone(), grace_secs });
+        }
+    }
+
+    /// A stop is not over until Docker shows that the container is.
+    pub(crate) fn on_stopped(&mut self, name: &DockerName, result: Result<Observation, OpFailure>, now: Timestamp) {
+        let Some((arn, i)) = self.op_ended(name, Op::Stop) else {
+            return;
+        };
+        match result {
+            Ok(seen) => {
+                self.observe(name, &seen, now);
+                match seen.running {
+                    Running::Created => {
+                        self.fail_container(&arn, i, None, None, now);
+                        self.settle_task(&arn, now);
+                    }
+                    Running::Running => self.retry_later(&arn, i, now),
+                    Running::Exited(_) => {}
+                }
+            }
+            Err(OpFailure::Missing) => self.on_missing(name, now),
+            Err(OpFailure::Unreachable(_) | OpFailure::Refused { .. }) => {
+                self.retry_later(&arn, i, now);
+            }
+        }
+        self.touch(&arn);
+    }
+
+    pub(crate) fn on_removed(&mut self, name: &DockerName, result: Result<(), OpFailure>, now: Timestamp) {
+        let Some((arn, i)) = self.op_ended(name, Op::Remove) else {
+            return;
+        };
+        let Some(state) = self.tasks.get_mut(&arn).and_then(|t| t.record.containers.get_mut(i)) else {
+            return;
+        };
+        match result {
+            Ok(()) | Err(OpFailure::Missing) => {
+                state.removed = true;
+                state.retry_at = None;
+            }
+            Err(failure) if state.failures < REMOVE_TRIES => {
+                self.retry_later(&arn, i, now);
+                let _ = failure;
+            }
+            Err(failure) => {
+                state.removed = true;
+                state.retry_at = None;
+                let error = describe(&failure, "CannotRemoveContainerError");
+                self.commands.push_back(Command::Notice(Notice::CleanUpFailed(arn.clone(), error)));
+            }
+        }
+        self.touch(&arn);
+    }
+
+    /// Takes in what Docker shows of one container, whoever asked.
+    fn observe(&mut self, name: &DockerName, seen: &Observation, now: Timestamp) {
+        let Some((arn, i)) = self.names.get(name).cloned() else {
+            return;
+        };
+        let Some(task) = self.tasks.get_mut(&arn) else {
+            return;
+        };
+        let Some(state) = task.record.containers.get_mut(i) else {
+            return;
+        };
+        if state.removed {
+            return;
+        }
+        let moved = state.observe(seen, now);
+        let (stage, op) = (state.stage, state.op);
+        match moved {
+            Moved::Nowhere => return,
+            Moved::Revived if op.is_none() => {
+                self.stop_unsure(name, &arn, i);
+                return;
+            }
+            Moved::Revived => return,
+            Moved::Forward => {}
+        }
+        match stage {
+            Stage::Running => {
+                let container = task.record.spec.containers.get(i).map(|c| c.name.clone());
+                self.commands.extend(container.map(|c| Command::Notice(Notice::Running(arn.clone(), c))));
+                self.settle_task(&arn, now);
+            }
+            Stage::Stopped => {
+                self.note_exit(&arn, i);
+                self.settle_task(&arn, now);
+            }
+            // Nothing to report, and derived again from Docker after a crash: no commit is spent on it.
+            Stage::Waiting | Stage::Pulled | Stage::Created => {}
+        }
+        self.touch(&arn);
+    }
+
+    /// Marks an operation's end and frees its slot. `None`: nobody waits for it (a leftover of an earlier life).
+    fn op_ended(&mut self, name: &DockerName, op: Op) -> Option<(TaskArn, usize)> {
+        let (arn, i) = self.names.get(name).cloned()?;
+        let state = self.tasks.get_mut(&arn).and_then(|t| t.record.containers.get_mut(i))?;
+        if state.op != Some(op) {
+            return None;
+        }
+        state.op = None;
+        if matches!(op, Op::Create | Op::Start) {
+            self.slots.in_use = self.slots.in_use.saturating_sub(1);
+        }
+        Some((arn, i))
+    }
+
+    fn retry_later(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
+        let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) else {
+            return;
+        };
+        let full = RETRY_FIRST.saturating_mul(1 << state.failures.min(5)).min(RETRY_CAP);
+        state.failures = state.failures.saturating_add(1);
+        state.retry_at = Some(now.after(self.rng.between(full / 2, full)));
+    }
+
+    /// Whether a start that got no answer took effect is unknown. Starting again could run an ended container twice, so the
+    /// node first asks for the whole truth.
+    fn look_again(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
+        self.retry_later(arn, i, now);
+        self.commands.push_back(Command::Reconcile);
+    }
+
+    fn blame(&mut self, arn: &TaskArn, i: usize, error: String) {
+        if let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) {
+            state.reason.get_or_insert(error);
+        }
+    }
+}
+
+fn describe(failure: &OpFailure, name: &str) -> String {
+    match failure {
+        OpFailure::Refused { name, text } => format!("{name}: {text}"),
+        OpFailure::Unreachable(text) => format!("{name}: {text}"),
+        OpFailure::Missing => format!("{name}: no such container"),
+    }
+}

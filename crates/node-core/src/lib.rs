@@ -1,0 +1,52 @@
+//! The brain of the agent, pure: no I/O, no clock, no async, no randomness of its own.
+//!
+//! [`Node`] owns all state. The shell feeds it [`Event`]s with the time they are handled at, makes what
+//! [`Node::take_saves`] returns durable, and only then carries out the [`Command`]s of [`Node::next_command`]:
+//!
+//! ```text
+//! Event ──> Node::handle(event, now) ──> take_saves()    made durable in one commit
+//!                                    └─> next_command()  carried out after that
+//! poll_timeout() ──> handle_timeout(now)
+//! ```
+//!
+//! After a crash [`Node::restore`] takes the saved records, and the first [`Event::DockerUp`] says what Docker holds; the
+//! node goes on from there. Whatever it wants done is derived from that state again, so nothing in flight need be saved.
+#![forbid(unsafe_code)]
+
+mod backoff;
+mod command;
+mod container;
+mod docker;
+mod event;
+mod ids;
+mod instance;
+
+mod intake;
+mod node;
+mod outbox;
+mod progress;
+mod record;
+mod session;
+mod spec;
+mod status;
+mod task;
+mod time;
+
+pub use backoff::{Backoff, Rng};
+pub use command::{Command, ContainerChange, Notice, PullMode, StateChange, TaskStatus};
+pub use container::{ContainerState, Stage};
+pub use event::{
+    ApiFailure, CloseCause, Event, ImagePulled, Incoming, Observation, OpFailure, Payload, PayloadTask, Running,
+    StopCandidate, TaskCounts,
+};
+pub use ids::{
+    ClusterRef, ContainerInstanceArn, ContainerName, DockerId, DockerName, ExitCode, InstanceId, Mebibytes, MessageId,
+    TaskArn,
+};
+pub use instance::{DrainReason, InstanceState, Phase};
+pub use node::{Node, Policy, PullBehavior};
+pub use record::{NodeRecord, Save, Saved};
+pub use spec::{Bind, Condition, ContainerSpec, Dependency, JobLabel, NetworkBinding, PortMapping, Protocol, TaskSpec};
+pub use status::{ContainerView, NodeStatus, TaskView};
+pub use task::TaskRecord;
+pub use time::Timestamp;

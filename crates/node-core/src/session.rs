@@ -1,0 +1,224 @@
+//! Registration and the ACS session: when to register, when to connect, when to wait.
+
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::command::{Command, Notice};
+use crate::event::{ApiFailure, CloseCause};
+use crate::ids::{ContainerInstanceArn, MessageId};
+use crate::instance::{InstanceState, Phase};
+use crate::node::Node;
+use crate::time::Timestamp;
+
+/// A session that lived this long was a good one: the next failure starts with the shortest delay again.
+const GOOD_SESSION: Duration = Duration::from_secs(60);
+/// A clean close is followed at once, unless the session was so short that it looks like a loop.
+const LOOPING_SESSION: Duration = Duration::from_secs(1);
+/// How long to wait when ECS holds this instance to be deregistered while tasks still run (amazon-ecs-agent's own figure).
+const INACTIVE_WAIT: Duration = Duration::from_secs(3600);
+/// Exit code that tells the supervisor not to restart (amazon-ecs-agent's ExitTerminal).
+const EXIT_TERMINAL: u8 = 5;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) open: bool,
+    opened_at: Timestamp,
+    /// This process has had a session: ECS need not send all credentials again.
+    had_one: bool,
+    connect_at: Option<Timestamp>,
+    connect_backoff: Backoff,
+    register_at: Option<Timestamp>,
+    register_backoff: Backoff,
+    registering: bool,
+    /// This process has registered: calls about the container instance make sense.
+    pub(crate) registered: bool,
+    /// ECS does not know this container instance any more.
+    inactive: bool,
+    newest_sequence: i64,
+    verification: Option<MessageId>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            open: false,
+            opened_at: Timestamp(0),
+            had_one: false,
+            connect_at: None,
+            connect_backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(120)),
+            register_at: None,
+            register_backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+            registering: false,
+            registered: false,
+            inactive: false,
+            newest_sequence: 0,
+            verification: None,
+        }
+    }
+}
+
+impl Session {
+    pub(crate) fn wakes_at(&self) -> Option<Timestamp> {
+        self.connect_at.into_iter().chain(self.register_at).min()
+    }
+
+    pub(crate) fn note_sequence(&mut self, seq: i64) {
+        self.newest_sequence = self.newest_sequence.max(seq);
+    }
+
+    pub(crate) fn newest_sequence(&self) -> i64 {
+        self.newest_sequence
+    }
+
+    pub(crate) fn await_verification(&mut self, message: MessageId) {
+        self.verification = Some(message);
+    }
+
+    /// Whether `message` answers the question that was asked last; it is then answered.
+    pub(crate) fn verified(&mut self, message: &MessageId) -> bool {
+        let ours = self.verification.as_ref() == Some(message);
+        if ours {
+            self.verification = None;
+        }
+        ours
+    }
+}
+
+impl Node {
+    /// A node that had already deregistered does not come back: it goes on leaving.
+    pub(crate) fn start_registering(&mut self) {
+        if self.phase() == Phase::Terminating || self.session.registering {
+            return;
+        }
+        self.session.registering = true;
+        let previous = self.record.as_ref().and_then(|r| r.container_instance.clone());
+        self.commands.push_back(Command::Register { previous });
+    }
+
+    pub(crate) fn on_registered(&mut self, result: Result<ContainerInstanceArn, ApiFailure>, now: Timestamp) {
+        self.session.registering = false;
+        match result {
+            Ok(arn) => {
+                self.session.register_backoff.reset();
+                self.session.inactive = false;
+                self.session.registered = true;
+                self.adopt_registration(arn, now);
+                self.connect();
+            }
+            Err(failure) => self.registration_failed(failure, now),
+        }
+    }
+
+    fn adopt_registration(&mut self, arn: ContainerInstanceArn, now: Timestamp) {
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        if record.container_instance.as_ref() != Some(&arn) {
+            record.confirmed_state = InstanceState::Active;
+            record.container_instance = Some(arn);
+        }
+        self.save_node();
+        if self.phase() == Phase::Registering {
+            self.enter(Phase::Active, "registered", now);
+        }
+    }
+
+    fn registration_failed(&mut self, failure: ApiFailure, now: Timestamp) {
+        let previous = self.record.as_mut().and_then(|r| r.container_instance.take());
+        match (failure, previous) {
+            // The old registration is void (deregistered, or another cluster's): begin anew, unless the host itself changed.
+            (ApiFailure::Gone(error) | ApiFailure::Rejected(error), Some(_))
+                if !error.contains("type changes are not supported") =>
+            {
+                self.save_node();
+                self.retry_registration(error, now);
+            }
+            (ApiFailure::Rejected(error), _) => self.commands.push_back(Command::Exit {
+                code: EXIT_TERMINAL,
+                reason: format!("ECS refuses to register this host: {error}"),
+            }),
+            (failure, previous) => {
+                if let Some(record) = &mut self.record {
+                    record.container_instance = previous;
+                }
+                self.retry_registration(failure.text().to_owned(), now);
+            }
+        }
+    }
+
+    fn retry_registration(&mut self, error: String, now: Timestamp) {
+        let delay = self.session.register_backoff.next(&mut self.rng);
+        self.session.register_at = Some(now.after(delay));
+        self.commands.push_back(Command::Notice(Notice::ApiRetried {
+            call: "RegisterContainerInstance",
+            error,
+            retry_ms: delay.as_millis() as u64,
+        }));
+    }
+
+    fn connect(&mut self) {
+        self.session.connect_at = None;
+        if let Some(arn) = self.record.as_ref().and_then(|r| r.container_instance.clone()) {
+            self.commands
+                .push_back(Command::Connect { container_instance: arn, send_credentials: !self.session.had_one });
+        }
+    }
+
+    pub(crate) fn on_session_opened(&mut self, now: Timestamp) {
+        self.session.open = true;
+        self.session.had_one = true;
+        self.session.opened_at = now;
+    }
+
+    pub(crate) fn on_session_closed(&mut self, cause: CloseCause, now: Timestamp) {
+        let lived = if self.session.open { now.since(self.session.opened_at) } else { Duration::ZERO };
+        self.session.open = false;
+        if self.phase() == Phase::Terminating {
+            return;
+        }
+        if lived >= GOOD_SESSION {
+            self.session.connect_backoff.reset();
+        }
+        let (delay, cause) = match cause {
+            CloseCause::Clean if lived >= LOOPING_SESSION => {
+                self.session.connect_backoff.reset();
+                (Duration::ZERO, "closed".to_owned())
+            }
+            CloseCause::Clean => (self.session.connect_backoff.next(&mut self.rng), "closed at once".to_owned()),
+            CloseCause::Failed(why) => (self.session.connect_backoff.next(&mut self.rng), why),
+            CloseCause::Inactive(why) => {
+                self.session.inactive = true;
+                (INACTIVE_WAIT, why)
+            }
+        };
+        self.session.connect_at = Some(now.after(delay));
+        self.commands.push_back(Command::Notice(Notice::SessionLost { cause, retry_ms: delay.as_millis() as u64 }));
+        self.reregister_if_free();
+    }
+
+    /// A host that ECS has deregistered and that runs nothing registers again at once; one with tasks first lets them end.
+    fn reregister_if_free(&mut self) {
+        if !self.session.inactive || self.live_tasks() > 0 || self.session.registering {
+            return;
+        }
+        self.session.inactive = false;
+        self.session.connect_at = None;
+        if let Some(record) = &mut self.record {
+            record.container_instance = None;
+        }
+        self.save_node();
+        self.start_registering();
+    }
+
+    pub(crate) fn session_timeout(&mut self, now: Timestamp) {
+        if self.session.register_at.is_some_and(|at| at <= now) {
+            self.session.register_at = None;
+            self.start_registering();
+        }
+        if self.session.connect_at.is_some_and(|at| at <= now) {
+            self.session.inactive = false;
+            self.connect();
+        }
+        self.reregister_if_free();
+    }
+}

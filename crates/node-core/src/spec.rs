@@ -1,0 +1,125 @@
+//! What a task asks for: its containers, decoded and checked, in the form the core and the store keep.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ContainerName, DockerName, Mebibytes, TaskArn};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    pub arn: TaskArn,
+    pub family: String,
+    pub version: String,
+    pub containers: Vec<ContainerSpec>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    pub name: ContainerName,
+    pub image: String,
+    pub essential: bool,
+    /// Empty leaves the image's own command.
+    pub command: Vec<String>,
+    /// `None` leaves the image's own entry point.
+    pub entry_point: Option<Vec<String>>,
+    pub environment: BTreeMap<String, String>,
+    /// 1024 a vCPU, already in Docker's range of 2 to 262,144.
+    pub cpu_shares: u64,
+    /// Hard limit; `None` is no limit.
+    pub memory: Option<Mebibytes>,
+    pub binds: Vec<Bind>,
+    pub ports: Vec<PortMapping>,
+    pub depends_on: Vec<Dependency>,
+    /// The payload's `dockerConfig.config` and `.hostConfig`: JSON texts in Docker's own field names.
+    pub docker_config: Option<String>,
+    pub docker_host_config: Option<String>,
+    /// Seconds between SIGTERM and SIGKILL; `None` is the node's own.
+    pub stop_timeout_secs: Option<u64>,
+}
+
+/// A host path, or a named Docker volume, mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    pub source: String,
+    pub target: String,
+    pub read_only: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl Protocol {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// `host` 0 lets Docker choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapping {
+    pub container: u16,
+    pub host: u16,
+    pub protocol: Protocol,
+}
+
+/// A port as Docker really published it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkBinding {
+    pub bind_ip: String,
+    pub container: u16,
+    pub host: u16,
+    pub protocol: Protocol,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// The other container is running, or has already stopped.
+    Start,
+    /// The other container has exited, whatever its code.
+    Complete,
+    /// The other container has exited with code 0.
+    Success,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    pub container: ContainerName,
+    pub condition: Condition,
+}
+
+/// Whose job a task is, in the words that Batch's users know: read from the container's `AWS_BATCH_*` variables.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct JobLabel {
+    pub job_id: String,
+    pub queue: String,
+    pub attempt: String,
+}
+
+impl TaskSpec {
+    #[must_use]
+    pub fn docker_name(&self, container: &ContainerSpec) -> DockerName {
+        DockerName::derive(&self.family, &self.version, &container.name, &self.arn)
+    }
+
+    /// `None` for a task that is no Batch job.
+    #[must_use]
+    pub fn job(&self) -> Option<JobLabel> {
+        self.containers.iter().find_map(|c| {
+            let value = |key: &str| c.environment.get(key).cloned();
+            Some(JobLabel {
+                job_id: value("AWS_BATCH_JOB_ID")?,
+                queue: value("AWS_BATCH_JQ_NAME").unwrap_or_default(),
+                attempt: value("AWS_BATCH_JOB_ATTEMPT").unwrap_or_default(),
+            })
+        })
+    }
+}

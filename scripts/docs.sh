@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Writes docs/configuration.md, and its table into README.md, from the agent's own table of settings.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo build --quiet --bin batch-node-agent
+mkdir -p docs
+target/debug/batch-node-agent config --docs >docs/configuration.md
+awk '
+  NR == FNR { if (/^\|/) table = table $0 "\n"; next }
+  /<!-- config:end -->/ { inside = 0 }
+  !inside { print }
+  /<!-- config:begin -->/ { inside = 1; printf "%s", table }
+' docs/configuration.md README.md >README.md.new
+mv README.md.new README.md

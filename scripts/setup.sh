@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Installs what is missing on Debian or Ubuntu, and starts Docker where nothing answers. What is there is left as it is.
+#   scripts/setup.sh demo     a C compiler, Docker, a static busybox for the images
+#   scripts/setup.sh test     the same, and the AWS CLI and boto3 from PyPI in target/test-venv
+#   scripts/setup.sh lint     a C compiler and shellcheck
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+readonly AWSCLI=awscli==1.46.3 BOTO3=boto3==1.44.5
+readonly APT_SECONDS=900 DOCKERD_SECONDS=60 DOCKERD_LOG=/var/log/dockerd.log
+
+main() {
+  case "${1:-}" in
+    demo) ensure_compiler; ensure_busybox; ensure_docker ;;
+    test) ensure_compiler; ensure_busybox; ensure_docker; ensure_test_venv ;;
+    lint) ensure_compiler; ensure_shellcheck ;;
+    *) die "usage: scripts/setup.sh demo|test|lint" ;;
+  esac
+}
+
+ensure_compiler() {
+  command -v cargo >/dev/null || die "Rust is missing: install it first (rustup, or a distribution's cargo of at least 1.95)"
+  command -v cc >/dev/null || apt_install "a C compiler, for linking" gcc libc6-dev
+}
+
+ensure_busybox() {
+  static_busybox >/dev/null || apt_install "busybox, what the container images are made of" busybox-static
+}
+
+ensure_shellcheck() {
+  command -v shellcheck >/dev/null || apt_install "shellcheck" shellcheck
+}
+
+ensure_docker() {
+  docker_answers && return
+  if ! command -v dockerd >/dev/null && ! docker_answers_root; then
+    apt_install "Docker Engine" docker.io
+  fi
+  # From Debian 13 on the client is a package of its own.
+  command -v docker >/dev/null || apt_install "Docker's client" docker-cli
+  docker_answers_root || start_docker
+}
+
+start_docker() {
+  [ -z "${DOCKER_HOST:-}" ] || die "DOCKER_HOST is $DOCKER_HOST, and nothing answers there"
+  if [ -d /run/systemd/system ]; then
+    say "starting Docker through systemd"
+    as_root systemctl start docker
+  else
+    mount_cgroups
+    forget_dead_dockerd
+    say "starting dockerd, which stays (log: $DOCKERD_LOG)"
+    as_root sh -c "setsid nohup dockerd >>$DOCKERD_LOG 2>&1 </dev/null &"
+  fi
+  await_docker
+}
+
+await_docker() {
+  local deadline=$((SECONDS + DOCKERD_SECONDS))
+  until docker_answers_root; do
+    if [ $SECONDS -ge $deadline ]; then
+      as_root tail -n 15 "$DOCKERD_LOG" >&2 || true
+      die "Docker did not answer within $DOCKERD_SECONDS s"
+    fi
+    sleep 0.5
+  done
+}
+
+# systemd mounts the control groups at boot; where it does not run, somebody has to. Debian 13 dropped the package.
+mount_cgroups() {
+  if [ -e /sys/fs/cgroup/cgroup.controllers ] || [ -d /sys/fs/cgroup/memory ]; then return; fi
+  say "mounting the control groups, as no systemd did"
+  apt update -qq >/dev/null 2>&1 || true
+  if apt-cache policy cgroupfs-mount | grep -q 'Candidate: [0-9]'; then
+    command -v cgroupfs-mount >/dev/null || apt_install "to mount the control groups" cgroupfs-mount
+    as_root cgroupfs-mount
+  else
+    as_root mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  fi
+}
+
+# dockerd will not start over a pid file whose number some other process has by now.
+forget_dead_dockerd() {
+  local pid
+  pid=$(cat /var/run/docker.pid 2>/dev/null) || return 0
+  [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] || as_root rm -f /var/run/docker.pid
+}
+
+ensure_test_venv() {
+  local stamp="$TEST_VENV/.holds" want="$AWSCLI $BOTO3"
+  [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
+  python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install "Python's venv, for the tests" python3 python3-venv
+  say "installing $want from PyPI into $TEST_VENV"
+  rm -rf "$TEST_VENV"
+  mkdir -p "$(dirname "$TEST_VENV")"
+  python3 -m venv "$TEST_VENV"
+  timeout "$APT_SECONDS" "$TEST_VENV/bin/pip" install --quiet --disable-pip-version-check "$AWSCLI" "$BOTO3"
+  printf '%s\n' "$want" >"$stamp"
+}
+
+# apt_install WHY PACKAGE...
+apt_install() {
+  local why=$1 log
+  shift
+  command -v apt-get >/dev/null || die "missing: $why. This script knows apt-get only; install by hand what your system calls: $*"
+  say "installing $* ($why)"
+  log=$(mktemp)
+  if ! { apt update -qq && apt install -y -qq --no-install-recommends "$@"; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    die "apt-get could not install $*"
+  fi
+  rm -f "$log"
+}
+
+# apt update|install ...: an update is made once a run.
+apt_updated=no
+apt() {
+  if [ "$1" = update ]; then
+    [ $apt_updated = no ] || return 0
+    apt_updated=yes
+  fi
+  as_root timeout "$APT_SECONDS" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+    apt-get -o DPkg::Lock::Timeout=120 "$@"
+}
+
+main "$@"

@@ -1,0 +1,212 @@
+//! The agent's loop: gather events, hand them to the core, make what it wants saved durable, carry out its commands.
+//!
+//! The loop owns the core and decides nothing; it never waits for the outside world except for the disk. In each turn, by
+//! priority: 1 the order to stop, 2 an operator's question, 3 events (at most [`BUDGET`] of them), 4 the core's timer. Then one
+//! commit makes the whole turn durable, and only after it the turn's commands go out.
+
+mod carry;
+mod identify;
+mod notice;
+mod status;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use node_core::{Command, Event, Node, Policy, Save, Timestamp};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::docker::Docker;
+use crate::exit::ExitStatus;
+use crate::serve::admin::{Admin, AdminError, AdminRequest};
+use crate::store::{Store, StoreError};
+use identify::Cloud;
+
+/// Events taken in one turn: enough that a burst shares a commit, few enough that an operator's question is not kept waiting.
+const BUDGET: usize = 256;
+/// Events under way to the loop. A producer that finds it full waits; none of them holds anything the loop waits for.
+const EVENTS_MAX: usize = 1_024;
+/// Questions under way to the loop: people ask them.
+const QUESTIONS_MAX: usize = 8;
+/// How long to wait before a failed commit is tried again: a full disk does not empty faster.
+const COMMIT_RETRY: Duration = Duration::from_secs(2);
+/// What is under way at a stop gets this long to end by itself; a stop must take less than two seconds in all.
+const STOP_GRACE: Duration = Duration::from_millis(300);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AgentError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error(transparent)]
+    Docker(#[from] crate::docker::DockerError),
+}
+
+/// Wall-clock time that never runs backwards within a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    wall: Timestamp,
+    since: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { wall: Timestamp(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)), since: Instant::now() }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.wall.after(self.since.elapsed())
+    }
+}
+
+pub(crate) struct Agent {
+    config: Arc<Config>,
+    node: Node,
+    clock: Clock,
+    store: Arc<Store>,
+    docker: Docker,
+    /// `None` until the host knows who it is.
+    cloud: Option<Arc<Cloud>>,
+    /// Where frames for the present ACS session go.
+    acs: Option<mpsc::Sender<ecs_wire::FromAgent>>,
+    events: mpsc::Sender<Event>,
+    work: TaskTracker,
+    stop: CancellationToken,
+    exit: Option<ExitStatus>,
+}
+
+/// Runs the agent until it is stopped or has no reason to go on.
+pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitStatus, AgentError> {
+    let config = Arc::new(config);
+    let admin = Admin::bind(&config.admin_socket)?;
+    let store = Store::open(&config.data_dir)?;
+    let saved = store.load()?;
+    let docker = Docker::new(&format!("unix://{}", config.docker_socket.display()))?;
+    let clock = Clock::start();
+    let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+    let (events, inbox) = mpsc::channel(EVENTS_MAX);
+    let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
+    let mut agent = Agent {
+        node: Node::restore(policy(&config), saved, seed, clock.now()),
+        clock,
+        store: Arc::new(store),
+        docker,
+        cloud: None,
+        acs: None,
+        events,
+        work: TaskTracker::new(),
+        stop: stop.clone(),
+        exit: None,
+        config,
+    };
+    let serving = tokio::spawn(admin.serve(questions, stop.clone()));
+    let watching = tokio::spawn(crate::docker::watch(agent.docker.clone(), agent.events.clone(), stop.clone()));
+    let exit = agent.turn(inbox, asked).await;
+    stop.cancel();
+    agent.work.close();
+    let rest = async {
+        agent.work.wait().await;
+        let _ = tokio::join!(serving, watching);
+    };
+    // Whatever does not end in time is dropped: every step that mattered is on disk.
+    let _ = tokio::time::timeout(STOP_GRACE, rest).await;
+    Ok(exit)
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        pull_behavior: config.image_pull_behavior,
+        idle_timeout: config.idle_timeout,
+        cleanup_wait: config.task_cleanup_wait,
+        stop_timeout_secs: config.container_stop_timeout.as_secs(),
+        docker_concurrency: config.docker_concurrency,
+    }
+}
+
+impl Agent {
+    /// The loop. Ends with the exit status once it is told to stop, or the core says so.
+    async fn turn(&mut self, mut inbox: mpsc::Receiver<Event>, mut asked: mpsc::Receiver<AdminRequest>) -> ExitStatus {
+        let mut batch = Vec::with_capacity(BUDGET);
+        let stop = self.stop.clone();
+        let (identified, mut identity) = mpsc::channel(1);
+        self.work.spawn(identify::run(Arc::clone(&self.config), identified, stop.clone()));
+        loop {
+            let due = self.due_in();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return ExitStatus::Clean,
+                Some(question) = asked.recv() => self.answer(question),
+                Some(cloud) = identity.recv() => self.identified(cloud),
+                _ = inbox.recv_many(&mut batch, BUDGET) => {}
+                () = tokio::time::sleep(due) => {}
+            }
+            let now = self.clock.now();
+            for event in batch.drain(..) {
+                self.node.handle(event, now);
+            }
+            self.node.handle_timeout(now);
+            self.flush().await;
+            if let Some(exit) = self.exit {
+                return exit;
+            }
+        }
+    }
+
+    /// How long the core has nothing to do by the clock alone.
+    fn due_in(&self) -> Duration {
+        const FOREVER: Duration = Duration::from_secs(3600);
+        self.node.poll_timeout().map_or(FOREVER, |at| at.since(self.clock.now()))
+    }
+
+    /// Makes the turn durable, then carries out what follows from it.
+    async fn flush(&mut self) {
+        let saves = self.node.take_saves();
+        if !saves.is_empty() && !self.commit(Arc::from(saves)).await {
+            return;
+        }
+        while let Some(command) = self.node.next_command() {
+            if let Command::Exit { code, reason } = command {
+                tracing::error!("{reason}");
+                self.exit = Some(match code {
+                    0 => ExitStatus::Clean,
+                    5 => ExitStatus::Terminal,
+                    _ => ExitStatus::Failed,
+                });
+                return;
+            }
+            self.carry_out(command);
+        }
+    }
+
+    /// Tries until it is done, for without it nothing may be acknowledged or reported. `false`: stopped meanwhile.
+    async fn commit(&self, saves: Arc<[Save]>) -> bool {
+        loop {
+            let (store, batch) = (Arc::clone(&self.store), Arc::clone(&saves));
+            match tokio::task::spawn_blocking(move || store.commit(&batch)).await {
+                Ok(Ok(())) => return true,
+                Ok(Err(error)) => {
+                    let error = anyhow::Error::new(error);
+                    tracing::error!(
+                        "{error:#}; nothing is acknowledged or reported until it works, next try in {COMMIT_RETRY:?}"
+                    );
+                }
+                Err(error) => tracing::error!(%error, "the commit was lost; trying again"),
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(COMMIT_RETRY) => {}
+            }
+        }
+    }
+
+    fn identified(&mut self, cloud: Cloud) {
+        let now = self.clock.now();
+        let event = Event::Identified { instance: cloud.instance.clone(), cluster: cloud.cluster.clone() };
+        self.cloud = Some(Arc::new(cloud));
+        self.node.handle(event, now);
+    }
+}

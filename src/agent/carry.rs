@@ -1,0 +1,237 @@
+//! Carrying out the core's commands: each becomes a task that ends in an event. Nothing is decided here.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use ecs_wire::FromAgent;
+use ecs_wire::acs::{AckRequest, TaskIdentifier, TaskStopVerificationMessage};
+use node_core::{
+    ApiFailure, Command, ContainerInstanceArn, Event, MessageId, Notice, OpFailure, StopCandidate, TaskArn,
+};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use super::identify::Cloud;
+use super::{Agent, notice};
+use crate::config::Config;
+use crate::docker::Docker;
+use crate::ecs::{DockerFacts, Registration, acs, capabilities};
+use crate::host::resources;
+use crate::instance::ec2;
+
+/// Frames on their way to ACS: acknowledgements, a few a second at the most.
+const FRAMES_MAX: usize = 256;
+
+impl Agent {
+    pub(super) fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Notice(notice) => self.log(&notice),
+            Command::Ack { message, cluster, container_instance } => self.send(FromAgent::from(AckRequest {
+                cluster: cluster.as_str().to_owned(),
+                container_instance: container_instance.as_str().to_owned(),
+                message_id: message.as_str().to_owned(),
+            })),
+            Command::VerifyStops { message, candidates } => self.send(verification(&message, candidates)),
+            Command::Pull { .. }
+            | Command::Create { .. }
+            | Command::Start { .. }
+            | Command::Stop { .. }
+            | Command::Remove { .. }
+            | Command::Inspect { .. }
+            | Command::Reconcile => self.ask_docker(command),
+            Command::Connect { container_instance, send_credentials } => {
+                self.connect(container_instance, send_credentials);
+            }
+            Command::Register { .. }
+            | Command::Submit(_)
+            | Command::SetInstanceState(_)
+            | Command::Count
+            | Command::Deregister
+            | Command::Terminate => self.ask_aws(command),
+            // Handled by the loop, which ends.
+            Command::Exit { .. } => {}
+        }
+    }
+
+    fn log(&self, notice: &Notice) {
+        let span = notice::subject(notice).map(|task| self.task_span(task));
+        match span {
+            Some(span) => span.in_scope(|| notice::log(notice)),
+            None => notice::log(notice),
+        }
+    }
+
+    fn task_span(&self, task: &TaskArn) -> tracing::Span {
+        notice::task_span(task, self.node.job_of(task).as_ref())
+    }
+
+    /// Runs `work` beside the loop and hands its event to the loop.
+    fn spawn(&self, span: tracing::Span, work: impl Future<Output = Option<Event>> + Send + 'static) {
+        let events = self.events.clone();
+        let work = async move {
+            if let Some(event) = work.await {
+                // The loop is gone only when the agent stops.
+                let _ = events.send(event).await;
+            }
+        };
+        let stop = self.stop.clone();
+        self.work.spawn(
+            async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = work => {}
+                }
+            }
+            .instrument(span),
+        );
+    }
+
+    /// An acknowledgement that finds no session is not needed: ECS sends what was not acknowledged again.
+    fn send(&self, frame: FromAgent) {
+        if let Some(Err(error)) = self.acs.as_ref().map(|acs| acs.try_send(frame)) {
+            tracing::debug!(%error, "a frame for ACS was not sent");
+        }
+    }
+
+    fn connect(&mut self, container_instance: ContainerInstanceArn, send_credentials: bool) {
+        let Some(cloud) = self.cloud.clone() else { return };
+        let (frames, outbound) = mpsc::channel(FRAMES_MAX);
+        self.acs = Some(frames);
+        let (events, stop, docker) = (self.events.clone(), self.stop.clone(), self.docker.clone());
+        self.spawn(tracing::Span::current(), async move {
+            let docker_version = docker.version().await.ok().map(|v| v.engine);
+            let params = acs::SessionParams {
+                ecs: &cloud.ecs,
+                credentials: &cloud.clients.credentials,
+                region: cloud.clients.region.as_ref(),
+                container_instance: &container_instance,
+                docker_version: docker_version.as_deref(),
+                send_credentials,
+            };
+            Some(Event::SessionClosed(acs::session(params, outbound, events, stop).await))
+        });
+    }
+
+    fn ask_docker(&self, command: Command) {
+        let docker = self.docker.clone();
+        match command {
+            Command::Pull { name, task, image, mode } => self.spawn(self.task_span(&task), async move {
+                let result = docker.pull(&image, mode).await;
+                Some(Event::Pulled(name, result))
+            }),
+            Command::Create { name, task, container } => {
+                let cluster = self.cloud.as_ref().map_or("", |c| c.cluster.as_str()).to_owned();
+                self.spawn(self.task_span(&task.arn), async move {
+                    let result = docker.create(&task, &container, &name, &cluster).await;
+                    Some(Event::Created(name, result))
+                });
+            }
+            Command::Start { name, id, task, published } => self.spawn(self.task_span(&task), async move {
+                let result = docker.start(&name, &id, published).await;
+                Some(Event::Started(name, result))
+            }),
+            Command::Stop { name, id, task, grace_secs } => self.spawn(self.task_span(&task), async move {
+                let result = docker.stop(&id, grace_secs).await;
+                Some(Event::Stopped(name, result))
+            }),
+            Command::Remove { name, task } => self.spawn(self.task_span(&task), async move {
+                let result = docker.remove(&name).await;
+                Some(Event::Removed(name, result))
+            }),
+            Command::Inspect { name } => self.spawn(tracing::Span::current(), async move {
+                match docker.inspect(&name).await {
+                    Ok(seen) => Some(Event::Observed(name, seen)),
+                    Err(OpFailure::Missing) => Some(Event::Missing(name)),
+                    // The next listing asks again.
+                    Err(_) => None,
+                }
+            }),
+            Command::Reconcile => {
+                self.spawn(tracing::Span::current(), async move { docker.list().await.ok().map(Event::DockerUp) })
+            }
+            _ => {}
+        }
+    }
+
+    fn ask_aws(&self, command: Command) {
+        let Some(cloud) = self.cloud.clone() else { return };
+        let here = tracing::Span::current();
+        match command {
+            Command::Register { previous } => {
+                let (config, docker) = (Arc::clone(&self.config), self.docker.clone());
+                self.spawn(here, async move {
+                    let result = register(&cloud, &config, &docker, previous.as_ref()).await;
+                    Some(Event::Registered(result))
+                });
+            }
+            Command::Submit(change) => self.spawn(self.task_span(&change.task), async move {
+                let result = cloud.ecs.submit(&change).await;
+                Some(Event::Submitted(change.task, result))
+            }),
+            Command::SetInstanceState(state) => {
+                self.spawn(here, async move { Some(Event::InstanceStateSet(state, cloud.ecs.set_state(state).await)) })
+            }
+            Command::Count => self.spawn(here, async move { Some(Event::Counted(cloud.ecs.counts().await)) }),
+            Command::Deregister => {
+                self.spawn(here, async move { Some(Event::Deregistered(cloud.ecs.deregister().await)) });
+            }
+            Command::Terminate => self.spawn(here, async move {
+                let result = ec2::terminate(&cloud.clients.ec2, &cloud.instance).await;
+                Some(Event::Terminated(result))
+            }),
+            _ => {}
+        }
+    }
+}
+
+fn verification(message: &MessageId, candidates: Vec<StopCandidate>) -> FromAgent {
+    let stop_candidates = candidates
+        .into_iter()
+        .map(|c| TaskIdentifier {
+            task_arn: c.task.as_str().to_owned(),
+            task_cluster_arn: c.cluster.as_str().to_owned(),
+            desired_status: "STOPPED".to_owned(),
+        })
+        .collect();
+    FromAgent::from(TaskStopVerificationMessage { message_id: message.as_str().to_owned(), stop_candidates })
+}
+
+async fn docker_facts(docker: &Docker) -> Result<DockerFacts, OpFailure> {
+    let version = docker.version().await?;
+    Ok(DockerFacts { api_version: version.api, log_drivers: docker.log_drivers().await? })
+}
+
+fn docker_first(failure: OpFailure) -> ApiFailure {
+    let why = match failure {
+        OpFailure::Unreachable(text) | OpFailure::Refused { text, .. } => text,
+        OpFailure::Missing => "no answer".to_owned(),
+    };
+    ApiFailure::Unavailable(format!("Docker must answer first: {why}"))
+}
+
+/// Registers what this host is and has. Without Docker it waits: a host that can run nothing must not be given work.
+async fn register(
+    cloud: &Cloud,
+    config: &Config,
+    docker: &Docker,
+    previous: Option<&ContainerInstanceArn>,
+) -> Result<ContainerInstanceArn, ApiFailure> {
+    let facts = docker_facts(docker).await.map_err(docker_first)?;
+    let resources = resources::detect(resources::Overrides {
+        cpu_shares: config.cpu.map(crate::config::Vcpus::cpu_units),
+        memory_mib: config.memory.map(|m| i32::try_from(m.0).unwrap_or(i32::MAX)),
+        reserved_memory_mib: u32::try_from(config.reserved_memory.0).unwrap_or(u32::MAX),
+    })
+    .map_err(|error| ApiFailure::Rejected(error.to_string()))?;
+    let registration = Registration {
+        identity: cloud.imds.identity().await,
+        resources: resources::HostResources {
+            tcp_ports: config.reserved_ports.clone(),
+            udp_ports: config.reserved_ports_udp.clone(),
+            ..resources
+        },
+        capabilities: capabilities(&facts),
+        attributes: config.instance_attributes.clone(),
+    };
+    cloud.ecs.register(previous, &registration).await
+}

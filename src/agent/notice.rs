@@ -1,0 +1,85 @@
+//! The core's notices as log lines. Each line about a job stands in that task's span: `task`, `job_id`, `queue`, `attempt`.
+
+use node_core::{JobLabel, Notice, TaskArn};
+use tracing::{Span, error, info, info_span, warn};
+
+/// The span of everything that is logged about one task.
+pub(super) fn task_span(task: &TaskArn, job: Option<&JobLabel>) -> Span {
+    match job {
+        Some(job) => {
+            info_span!("task", task = task.id(), job_id = job.job_id, queue = job.queue, attempt = job.attempt)
+        }
+        None => info_span!("task", task = task.id()),
+    }
+}
+
+/// The task that a notice is about.
+pub(super) fn subject(notice: &Notice) -> Option<&TaskArn> {
+    match notice {
+        Notice::Accepted(task)
+        | Notice::Repeated(task)
+        | Notice::Rejected(task, _)
+        | Notice::StopRequested(task)
+        | Notice::Running(task, _)
+        | Notice::Exited { task, .. }
+        | Notice::Reported(task, _)
+        | Notice::ReportDropped(task, _)
+        | Notice::ReportRetried { task, .. }
+        | Notice::PullFailed(task, _)
+        | Notice::CleanedUp(task)
+        | Notice::CleanUpFailed(task, _) => Some(task),
+        Notice::DockerDown(_)
+        | Notice::DockerUp { .. }
+        | Notice::PhaseChanged { .. }
+        | Notice::SessionLost { .. }
+        | Notice::ApiRetried { .. } => None,
+    }
+}
+
+/// Logs a notice; the task's span, if it has one, is entered already.
+pub(super) fn log(notice: &Notice) {
+    match notice {
+        Notice::Accepted(_) => info!("task accepted"),
+        Notice::Repeated(_) => info!("task is here already; its payload was a repeat"),
+        Notice::Rejected(_, error) => warn!("task refused, reported as STOPPED: {error}"),
+        Notice::StopRequested(_) => info!("ECS asked to stop the task"),
+        Notice::Running(_, container) => info!(%container, "container runs"),
+        Notice::Exited { container, exit_code, reason, .. } => {
+            exited(container.as_str(), exit_code.map(|c| c.0), reason.as_deref())
+        }
+        Notice::Reported(_, status) => info!("reported {}", status.as_str()),
+        Notice::ReportDropped(_, error) => {
+            error!("ECS refused the report for good, it is not sent again: {error}");
+        }
+        Notice::ReportRetried { error, attempt, .. } => {
+            warn!(attempt, "report not delivered, will be tried again: {error}");
+        }
+        Notice::PullFailed(_, error) => warn!("image not pulled: {error}"),
+        Notice::CleanedUp(_) => info!("containers removed"),
+        Notice::CleanUpFailed(_, error) => {
+            warn!("container could not be removed, it is left to you: {error}");
+        }
+        Notice::DockerDown(why) => {
+            error!("Docker cannot be reached, tasks wait until it is back: {why}");
+        }
+        Notice::DockerUp { containers } => info!(containers, "Docker answers"),
+        Notice::PhaseChanged { from, to, why } => info!("{from} -> {to}: {why}"),
+        Notice::SessionLost { cause, retry_ms: 0 } => info!("ACS session ended ({cause}), reconnecting"),
+        Notice::SessionLost { cause, retry_ms } => {
+            warn!(retry_ms, "ACS session ended, reconnecting later: {cause}");
+        }
+        Notice::ApiRetried { call, error, retry_ms } => warn!(retry_ms, "{call} failed, will be tried again: {error}"),
+    }
+}
+
+fn exited(container: &str, exit_code: Option<i64>, reason: Option<&str>) {
+    match (exit_code, reason) {
+        (Some(0), None) => info!(container, exit_code = 0, "container exited"),
+        (Some(code), None) => warn!(container, exit_code = code, "container exited"),
+        (Some(code), Some(reason)) => {
+            warn!(container, exit_code = code, "container exited: {reason}");
+        }
+        (None, Some(reason)) => warn!(container, "container did not run: {reason}"),
+        (None, None) => info!(container, "container is over without having run"),
+    }
+}

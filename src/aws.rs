@@ -1,0 +1,138 @@
+//! The AWS clients, from one configuration: one HTTP client, one credential chain, one set of time limits.
+//!
+//! Everything that the AWS SDKs read from the environment works here too: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_ECS`,
+//! `AWS_EC2_METADATA_SERVICE_ENDPOINT`, `AWS_PROFILE`, `AWS_CA_BUNDLE` and the rest.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, imds, provider_config};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+
+/// A host of the same region answers within milliseconds; five seconds is a host that is not there.
+const CONNECT: Duration = Duration::from_secs(5);
+/// amazon-ecs-agent gives a whole round trip 42 s (`ecs-agent/httpclient/httpclient.go`); here that includes the retries.
+const OPERATION: Duration = Duration::from_secs(42);
+/// One attempt: short enough that a connection that went silent leaves time for a second one.
+const ATTEMPT: Duration = Duration::from_secs(20);
+/// The SDK mends a blip; longer trouble is node-core's to pace.
+const ATTEMPTS: u32 = 3;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AwsError {
+    #[error(
+        "no AWS region: set `region` in the configuration or AWS_REGION, or run where the instance metadata service answers"
+    )]
+    NoRegion,
+    #[error("no AWS credential chain could be set up")]
+    NoCredentials,
+}
+
+/// What the agent talks to AWS with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Clients {
+    pub(crate) ecs: aws_sdk_ecs::Client,
+    pub ec2: aws_sdk_ec2::Client,
+    pub(crate) batch: aws_sdk_batch::Client,
+    pub(crate) imds: imds::Client,
+    /// Signs the websockets, which no SDK client opens.
+    pub(crate) credentials: SharedCredentialsProvider,
+    pub(crate) region: Region,
+}
+
+/// Sets the clients up; `region` wins over the environment, the profile and IMDS. Calls nothing but, without any
+/// region configured, IMDS.
+pub(crate) async fn connect(region: Option<&str>) -> Result<Clients, AwsError> {
+    let http = http_client();
+    let config = load(http.clone(), region).await;
+    let region = config.region().cloned().ok_or(AwsError::NoRegion)?;
+    let credentials = config.credentials_provider().ok_or(AwsError::NoCredentials)?;
+    Ok(Clients {
+        ecs: aws_sdk_ecs::Client::new(&config),
+        ec2: aws_sdk_ec2::Client::new(&config),
+        batch: aws_sdk_batch::Client::new(&config),
+        imds: imds_client(http),
+        credentials,
+        region,
+    })
+}
+
+async fn load(http: SharedHttpClient, region: Option<&str>) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(OPERATION)
+        .build();
+    // Pinned by name: an update of the SDK is not to change how the agent behaves.
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    let name = concat!("batch-node-agent-", env!("CARGO_PKG_VERSION"));
+    if let Ok(name) = AppName::new(name) {
+        loader = loader.app_name(name);
+    }
+    loader.load().await
+}
+
+fn imds_client(http: SharedHttpClient) -> imds::Client {
+    // Without an HTTP client of its own the IMDS client panics when it is built.
+    let config = provider_config::ProviderConfig::default()
+        .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
+        .with_http_client(http);
+    imds::Client::builder().configure(&config).build()
+}
+
+pub(crate) fn http_client() -> SharedHttpClient {
+    SharedHttpClient::new(ByScheme {
+        plain: Builder::new().build_http(),
+        tls: Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
+    })
+}
+
+/// Leaves TLS alone until the first `https` request. The SDK's own client loads and parses the host's root certificates
+/// as soon as a service client is made, once for every service and once more for IMDS, which is never `https`.
+#[derive(Debug)]
+struct ByScheme {
+    plain: SharedHttpClient,
+    tls: SharedHttpClient,
+}
+
+impl HttpClient for ByScheme {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(SchemeConnector {
+            plain: self.plain.clone(),
+            tls: self.tls.clone(),
+            settings: settings.clone(),
+            components: components.clone(),
+        })
+    }
+}
+
+/// Made for each attempt; the connections live in the two clients, which cache their connectors.
+#[derive(Debug)]
+struct SchemeConnector {
+    plain: SharedHttpClient,
+    tls: SharedHttpClient,
+    settings: HttpConnectorSettings,
+    components: RuntimeComponents,
+}
+
+impl HttpConnector for SchemeConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = if request.uri().starts_with("https:") { &self.tls } else { &self.plain };
+        client.http_connector(&self.settings, &self.components).call(request)
+    }
+}

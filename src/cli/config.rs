@@ -1,0 +1,67 @@
+//! `batch-node-agent config`: checks the configuration and shows what is in force, and where each value was set.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::table;
+use crate::config::{self, Effective};
+use crate::exit::ExitStatus;
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file [default: /etc/batch-node-agent/config.toml, if it exists]
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Print the reference of all keys, docs/configuration.md, instead
+    #[arg(long)]
+    docs: bool,
+}
+
+pub(crate) fn run(args: ConfigArgs) -> ExitStatus {
+    if args.docs {
+        return print(&config::markdown());
+    }
+    match config::explain(args.config.as_deref(), config::environment()) {
+        Ok((_, settings)) => print(&render(&settings)),
+        Err(error) => {
+            eprintln!("batch-node-agent: {error}");
+            ExitStatus::Terminal
+        }
+    }
+}
+
+fn print(text: &str) -> ExitStatus {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitStatus::Clean,
+        Err(_) => ExitStatus::Failed,
+    }
+}
+
+fn render(settings: &[Effective]) -> String {
+    let mut table = table(["KEY", "VALUE", "SET BY"]);
+    for Effective { key, value, origin } in settings {
+        table.add_row([key, value.as_deref().unwrap_or("-"), origin]);
+    }
+    format!("{}\n", table.trim_fmt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_shown_with_its_origin() {
+        let setting = |value: Option<&str>, origin: &str| Effective {
+            key: "region",
+            value: value.map(str::to_owned),
+            origin: origin.to_owned(),
+        };
+        let text = render(&[setting(Some("us-east-1"), "AWS_REGION"), setting(None, "not set")]);
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[0], ["KEY", "VALUE", "SET", "BY"]);
+        assert_eq!(rows[1], ["region", "us-east-1", "AWS_REGION"]);
+        assert_eq!(rows[2], ["region", "-", "not", "set"]);
+    }
+}

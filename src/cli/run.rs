@@ -1,0 +1,66 @@
+//! `batch-node-agent run`: the agent of this host.
+
+use tracing::{error, info};
+
+use super::{Overrides, RunArgs};
+use crate::agent::{self, AgentError};
+use crate::config::{self, Config};
+use crate::docker::DockerError;
+use crate::exit::ExitStatus;
+use crate::host::signals;
+use crate::logging;
+use crate::store::StoreError;
+
+/// Worker threads: the loop, and whatever awaits the world beside it. More would only cost memory.
+const WORKERS: usize = 2;
+/// Threads for commits and file reads; they end when idle.
+const BLOCKING_MAX: usize = 4;
+
+pub(crate) fn run(args: RunArgs, overrides: Overrides) -> ExitStatus {
+    let mut config = match config::load(args.config.as_deref(), config::environment()) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("batch-node-agent: {error}");
+            return ExitStatus::Terminal;
+        }
+    };
+    overrides.apply(&mut config);
+    logging::init(config.log_format, &config.log_level);
+    match start(config) {
+        Ok(status) => status,
+        Err(error) => {
+            error!("{error:#}");
+            verdict(&error)
+        }
+    }
+}
+
+fn start(config: Config) -> anyhow::Result<ExitStatus> {
+    // Chosen by name: rustls guesses its provider only while exactly one is compiled in.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let stop = signals::shutdown_token()?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = %config.data_dir.display(),
+        "batch-node-agent starts"
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_MAX)
+        .enable_all()
+        .build()?;
+    let status = runtime.block_on(agent::run(config, stop))?;
+    // A name lookup or a commit that hangs must not hold up the exit: nothing is lost by leaving it.
+    runtime.shutdown_background();
+    info!("batch-node-agent stops; containers keep running");
+    Ok(status)
+}
+
+/// Whether a restart could mend it.
+fn verdict(error: &anyhow::Error) -> ExitStatus {
+    match error.downcast_ref::<AgentError>() {
+        Some(AgentError::Store(StoreError::Newer { .. } | StoreError::Unreadable { .. })) => ExitStatus::Terminal,
+        Some(AgentError::Docker(DockerError::UnsupportedHost(_))) => ExitStatus::Terminal,
+        _ => ExitStatus::Failed,
+    }
+}

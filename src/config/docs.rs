@@ -1,0 +1,72 @@
+//! The reference of settings, written by the table of keys.
+
+use super::DEFAULT_PATH;
+use super::keys::{Default, KEYS, Key, PREFIX};
+
+/// docs/configuration.md, word for word.
+pub(crate) fn markdown() -> String {
+    format!(
+        "# Configuration
+
+<!-- Written by `batch-node-agent config --docs`; a test fails when this file differs. -->
+
+The agent reads a TOML file (`--config`, else `{DEFAULT_PATH}` if it exists) and the
+environment. A key `idle_timeout` of the file is the variable `{PREFIX}IDLE_TIMEOUT`, and the variable wins. A
+variable that is set to nothing counts as not set.
+
+In a variable a list is written `22,2375` or `[22,2375]`, a table `a=b,c=d` or `{{\"a\":\"b\"}}`.
+A duration is a whole number and a unit: `ms`, `s`, `m`, `h` or `d`.
+
+Every mistake is reported at once, each with the place where it was made, and the agent then exits with code 5, which
+tells systemd not to start it again. `batch-node-agent config` checks a configuration and shows what is in force and
+why.
+
+{}
+Where neither the file nor the agent's own variable sets them, {}.
+
+The endpoints of AWS are set as in every AWS SDK: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_ECS` (and `_BATCH`, `_EC2`),
+`AWS_EC2_METADATA_SERVICE_ENDPOINT`; so are the credentials, which on an instance come from its role.
+
+## Example
+
+```toml
+compute_environment = \"my-environment\"
+idle_timeout = \"5m\"
+image_pull_behavior = \"prefer-cached\"
+reserved_memory = 256
+
+[instance_attributes]
+stack = \"production\"
+```
+",
+        table(),
+        foreign()
+    )
+}
+
+/// A row for each key.
+pub(super) fn table() -> String {
+    let mut table = "| Key | Default | Value | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for key in KEYS {
+        table.push_str(&row(key));
+    }
+    table
+}
+
+fn row(key: &Key) -> String {
+    let default = match key.default {
+        Default::Is(value) => format!("`{value}`"),
+        Default::Unset(why) => why.to_owned(),
+    };
+    format!("| `{}` | {default} | {} | {} |\n", key.name, key.expects, key.help)
+}
+
+fn foreign() -> String {
+    let of = |key: &Key| {
+        let names = key.foreign_variables().iter().map(|name| format!("`{name}`"));
+        let names: Vec<String> = names.collect();
+        (!names.is_empty()).then(|| format!("`{}` is taken from {}", key.name, names.join(" or ")))
+    };
+    let keys: Vec<String> = KEYS.iter().filter_map(of).collect();
+    keys.join(" and ")
+}

@@ -1,0 +1,173 @@
+//! A configuration while it is put together, and the values that are peculiar to one key.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use node_core::{ClusterRef, Mebibytes, PullBehavior};
+
+use super::value::Value;
+use super::{Config, Home, Vcpus};
+use crate::logging::{LogFilter, LogFormat};
+
+/// What the keys write into. It holds nothing of use until every default has been applied.
+pub(super) struct Draft {
+    /// Beside `cluster`, because only the whole can tell that both or neither are set.
+    pub(super) compute_environment: Option<String>,
+    pub(super) cluster: Option<ClusterRef>,
+    pub(super) config: Config,
+}
+
+impl Draft {
+    pub(super) fn blank() -> Self {
+        Self {
+            compute_environment: None,
+            cluster: None,
+            config: Config {
+                home: Home::ComputeEnvironment(String::new()),
+                region: None,
+                idle_timeout: None,
+                image_pull_behavior: PullBehavior::Default,
+                cpu: None,
+                memory: None,
+                reserved_memory: Mebibytes(0),
+                reserved_ports: Vec::new(),
+                reserved_ports_udp: Vec::new(),
+                instance_attributes: BTreeMap::new(),
+                docker_socket: PathBuf::new(),
+                docker_concurrency: 0,
+                container_stop_timeout: Duration::ZERO,
+                task_cleanup_wait: Duration::ZERO,
+                data_dir: PathBuf::new(),
+                admin_socket: PathBuf::new(),
+                log_format: LogFormat::Text,
+                log_level: LogFilter::default(),
+            },
+        }
+    }
+}
+
+/// Fills the slot; `None` when there is nothing to fill it with.
+pub(super) fn set<T>(slot: &mut T, value: Option<T>) -> Option<()> {
+    *slot = value?;
+    Some(())
+}
+
+impl Value {
+    /// A name of 1 to 255 letters, digits, `-` and `_`, or an ARN that holds both parts.
+    pub(super) fn reference(&self, service: &str, resource: &str) -> Option<String> {
+        let text = self.text()?;
+        let is_name = text.len() <= 255 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        let is_arn = text.starts_with("arn:")
+            && text.contains(service)
+            && text.split_once(resource).is_some_and(|(_, name)| !name.is_empty());
+        (is_name || is_arn).then(|| text.to_owned())
+    }
+
+    pub(super) fn region(&self) -> Option<String> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let text = self.text()?;
+        text.chars().all(plain).then(|| text.to_owned())
+    }
+
+    pub(super) fn duration_or_never(&self) -> Option<Option<Duration>> {
+        match self.text()? {
+            "never" => Some(None),
+            _ => self.duration().map(Some),
+        }
+    }
+
+    /// amazon-ecs-agent has the same floor under its two waits (agent/config/config.go).
+    pub(super) fn a_second_or_more(&self) -> Option<Duration> {
+        self.duration().filter(|d| *d >= Duration::from_secs(1))
+    }
+
+    pub(super) fn pull_behavior(&self) -> Option<PullBehavior> {
+        match self.text()? {
+            "default" => Some(PullBehavior::Default),
+            "always" => Some(PullBehavior::Always),
+            "once" => Some(PullBehavior::Once),
+            "prefer-cached" => Some(PullBehavior::PreferCached),
+            _ => None,
+        }
+    }
+
+    pub(super) fn vcpus(&self) -> Option<Vcpus> {
+        self.number().filter(|n| (0.125..=4096.0).contains(n)).map(Vcpus)
+    }
+
+    pub(super) fn mebibytes(&self, min: u64) -> Option<Mebibytes> {
+        self.whole().filter(|mib| *mib >= min).map(Mebibytes)
+    }
+
+    pub(super) fn count(&self, max: u64) -> Option<usize> {
+        let count = self.whole().filter(|n| (1..=max).contains(n))?;
+        usize::try_from(count).ok()
+    }
+
+    /// The path in `unix:///path`. Docker over TCP is not supported: its peers would own the host.
+    pub(super) fn unix_address(&self) -> Option<PathBuf> {
+        let path = Path::new(self.text()?.strip_prefix("unix://")?);
+        path.is_absolute().then(|| path.to_owned())
+    }
+
+    /// The kernel takes 107 bytes; the rest is for the name that the socket has while it is set up.
+    pub(super) fn socket_path(&self) -> Option<PathBuf> {
+        self.absolute_path().filter(|p| p.as_os_str().len() <= 96)
+    }
+
+    /// The limits are those of ECS's `Attribute` type.
+    pub(super) fn attributes(&self) -> Option<BTreeMap<String, String>> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '\\');
+        let fits = |name: &str, value: &str| {
+            (1..=128).contains(&name.len()) && name.chars().all(plain) && value.chars().count() <= 128
+        };
+        self.strings().filter(|all| all.iter().all(|(name, value)| fits(name, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.into())
+    }
+
+    #[test]
+    fn a_reference_is_a_name_or_an_arn_of_the_right_kind() {
+        let cluster = |given: &str| text(given).reference(":ecs:", ":cluster/").is_some();
+        assert!(cluster("my-ce_Batch_0af6"));
+        assert!(cluster("arn:aws-cn:ecs:cn-north-1:1:cluster/my-ce"));
+        assert!(!cluster("arn:aws:batch:us-east-1:1:compute-environment/my-ce"));
+        assert!(!cluster("arn:aws:ecs:us-east-1:1:cluster/"));
+        assert!(!cluster("a name"));
+    }
+
+    #[test]
+    fn docker_is_reached_through_a_unix_socket_only() {
+        assert_eq!(text("unix:///run/d.sock").unix_address(), Some("/run/d.sock".into()));
+        for given in ["tcp://1.2.3.4:2375", "/run/d.sock", "unix://d.sock", "unix://"] {
+            assert_eq!(text(given).unix_address(), None, "{given}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_those_that_ecs_takes() {
+        assert!(text(r#"{"stack":"a b","my.ns/x":""}"#).attributes().is_some());
+        assert!(text(r#"{"a b":"c"}"#).attributes().is_none());
+        assert!(text(&format!("a={}", "x".repeat(129))).attributes().is_none());
+    }
+
+    #[test]
+    fn numbers_have_bounds() {
+        assert_eq!(text("0").count(256), None);
+        assert_eq!(text("256").count(256), Some(256));
+        assert_eq!(text("257").count(256), None);
+        assert_eq!(text("1.5").vcpus(), Some(Vcpus(1.5)));
+        assert_eq!(text("nan").vcpus(), None);
+        assert_eq!(Value::Int(-1).mebibytes(0), None);
+        assert_eq!(text("999ms").a_second_or_more(), None);
+        assert_eq!(text("never").duration_or_never(), Some(None));
+    }
+}

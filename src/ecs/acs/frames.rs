@@ -1,0 +1,195 @@
+//! What one frame from ACS means: an event for the node, an answer from here, or a line in the log.
+
+use ecs_wire::acs::{HeartbeatAckRequest, NackRequest, TaskManifestMessage, TaskStopVerificationAck, ToAgent};
+use ecs_wire::{FrameError, FromAgent};
+use node_core::{ClusterRef, ContainerInstanceArn, Event, MessageId, TaskArn};
+
+use super::connect::INACTIVE;
+use crate::ecs::failure::one_line;
+use crate::ecs::payload;
+
+/// What to do about a frame of a known type.
+#[derive(Debug, PartialEq)]
+pub(super) enum Reaction {
+    Event(Box<Event>),
+    /// Answered by the transport: the node has no part in it.
+    Reply(FromAgent),
+    /// Logged, and that was it.
+    Nothing,
+    /// ECS says that this container instance is deregistered.
+    Inactive(String),
+}
+
+/// `None` for a frame of no known type: it is logged here, and does not count as a sign of life.
+pub(super) fn react(text: &str) -> Option<Reaction> {
+    match ToAgent::decode(text) {
+        Ok(message) => Some(handle(message)),
+        Err(error) => {
+            tracing::warn!("dropped a frame from ACS: {}", one_line(&error));
+            None
+        }
+    }
+}
+
+fn handle(message: ToAgent) -> Reaction {
+    let kind = message.kind();
+    match message {
+        ToAgent::HeartbeatMessage(heartbeat) => {
+            Reaction::Reply(HeartbeatAckRequest { message_id: heartbeat.message_id }.into())
+        }
+        ToAgent::PayloadMessage(message) => match message.validate() {
+            Ok(()) => event(Event::Payload(payload::decode(message))),
+            Err(error) => dropped(&error),
+        },
+        ToAgent::TaskManifestMessage(manifest) => self::manifest(manifest),
+        ToAgent::TaskStopVerificationAck(ack) => stops(ack),
+        ToAgent::IAMRoleCredentialsMessage(message) => {
+            tracing::debug!(task = message.task_arn, "role credentials from ACS: not supported yet");
+            Reaction::Nothing
+        }
+        ToAgent::StageUpdateMessage(m) => nack(m.cluster_arn, m.container_instance_arn, m.message_id),
+        ToAgent::PerformUpdateMessage(m) => nack(m.cluster_arn, m.container_instance_arn, m.message_id),
+        ToAgent::AttachTaskNetworkInterfacesMessage(_)
+        | ToAgent::AttachInstanceNetworkInterfacesMessage(_)
+        | ToAgent::ConfirmAttachmentMessage(_) => {
+            tracing::warn!("ignored {kind}: attachments are not supported by this agent");
+            Reaction::Nothing
+        }
+        ToAgent::InactiveInstanceException(e) => Reaction::Inactive(format!("{INACTIVE}: {}", e.message)),
+        ToAgent::CloseMessage(m) => {
+            tracing::info!("ACS is about to close the connection: {}", m.message);
+            Reaction::Nothing
+        }
+        ToAgent::ErrorMessage(e) => complaint(kind, &e.message),
+        ToAgent::ServerException(e) => complaint(kind, &e.message),
+        ToAgent::BadRequestException(e) => complaint(kind, &e.message),
+        ToAgent::InvalidClusterException(e) => complaint(kind, &e.message),
+        ToAgent::InvalidInstanceException(e) => complaint(kind, &e.message),
+        ToAgent::AccessDeniedException(e) => complaint(kind, &e.message),
+    }
+}
+
+fn event(event: Event) -> Reaction {
+    Reaction::Event(Box::new(event))
+}
+
+fn dropped(error: &FrameError) -> Reaction {
+    tracing::warn!("dropped a message from ACS: {error}");
+    Reaction::Nothing
+}
+
+/// ACS leaves the connection open or closes it itself: there is nothing to do but say so.
+fn complaint(kind: &str, text: &str) -> Reaction {
+    tracing::error!("ACS says {kind}: {text}");
+    Reaction::Nothing
+}
+
+fn nack(cluster: String, container_instance: String, message_id: String) -> Reaction {
+    tracing::info!("declined an agent update that ECS offered");
+    let reason = "Updates are disabled".to_owned();
+    Reaction::Reply(NackRequest { cluster, container_instance, message_id, reason }.into())
+}
+
+fn manifest(manifest: TaskManifestMessage) -> Reaction {
+    if manifest.message_id.is_empty() {
+        return dropped(&missing_id("TaskManifestMessage"));
+    }
+    let running = manifest.tasks.into_iter();
+    event(Event::Manifest {
+        message: MessageId::new(manifest.message_id),
+        cluster: ClusterRef::new(manifest.cluster_arn),
+        container_instance: ContainerInstanceArn::new(manifest.container_instance_arn),
+        timeline: manifest.timeline.unwrap_or(0),
+        running: running
+            .filter(|task| task.desired_status == "RUNNING")
+            .map(|task| TaskArn::new(task.task_arn))
+            .collect(),
+    })
+}
+
+fn stops(ack: TaskStopVerificationAck) -> Reaction {
+    if ack.message_id.is_empty() {
+        return dropped(&missing_id("TaskStopVerificationAck"));
+    }
+    event(Event::StopsVerified {
+        message: MessageId::new(ack.message_id),
+        tasks: ack.stop_tasks.into_iter().map(|task| TaskArn::new(task.task_arn)).collect(),
+    })
+}
+
+fn missing_id(kind: &'static str) -> FrameError {
+    FrameError::Missing { kind, field: "messageId" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: &str, message: &str) -> Option<Reaction> {
+        react(&format!(r#"{{"type":"{kind}","message":{message}}}"#))
+    }
+
+    fn reply(reaction: Option<Reaction>) -> String {
+        match reaction {
+            Some(Reaction::Reply(message)) => message.encode(),
+            other => panic!("a reply: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn heartbeats_and_updates_are_answered_here() {
+        let ack = reply(frame("HeartbeatMessage", r#"{"healthy":true,"messageId":"h-1"}"#));
+        assert_eq!(ack, r#"{"type":"HeartbeatAckRequest","message":{"messageId":"h-1"}}"#);
+        let update = r#"{"messageId":"u-1","clusterArn":"c","containerInstanceArn":"i","updateInfo":{}}"#;
+        for kind in ["StageUpdateMessage", "PerformUpdateMessage"] {
+            let nack = reply(frame(kind, update));
+            assert!(nack.contains(r#""messageId":"u-1","reason":"Updates are disabled""#), "{nack}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_lists_what_is_to_run() {
+        let tasks = r#"[{"taskArn":"a","desiredStatus":"RUNNING"},{"taskArn":"b","desiredStatus":"STOPPED"}]"#;
+        let message =
+            format!(r#"{{"messageId":"m","clusterArn":"c","containerInstanceArn":"i","timeline":18,"tasks":{tasks}}}"#);
+        let Some(Reaction::Event(event)) = frame("TaskManifestMessage", &message) else { panic!("an event") };
+        let Event::Manifest { timeline, running, .. } = *event else { panic!("a manifest") };
+        assert_eq!((timeline, running), (18, vec![TaskArn::new("a")]));
+        assert_eq!(frame("TaskManifestMessage", "{}"), Some(Reaction::Nothing));
+    }
+
+    #[test]
+    fn verified_stops_name_their_tasks() {
+        let message = r#"{"messageId":"m","stopTasks":[{"taskArn":"a","desiredStatus":"STOPPED"}]}"#;
+        let expected = Event::StopsVerified { message: MessageId::new("m"), tasks: vec![TaskArn::new("a")] };
+        assert_eq!(frame("TaskStopVerificationAck", message), Some(event(expected)));
+        assert_eq!(frame("TaskStopVerificationAck", "{}"), Some(Reaction::Nothing));
+    }
+
+    #[test]
+    fn what_only_an_operator_can_use_is_logged() {
+        for kind in [
+            "ErrorMessage",
+            "ServerException",
+            "AccessDeniedException",
+            "CloseMessage",
+            "ConfirmAttachmentMessage",
+            "AttachTaskNetworkInterfacesMessage",
+            "IAMRoleCredentialsMessage",
+        ] {
+            assert_eq!(frame(kind, "{}"), Some(Reaction::Nothing), "{kind}");
+        }
+        // A payload that could not be acknowledged.
+        assert_eq!(frame("PayloadMessage", "{}"), Some(Reaction::Nothing));
+        let inactive = frame("InactiveInstanceException", r#"{"message":"gone"}"#);
+        assert_eq!(inactive, Some(Reaction::Inactive("InactiveInstanceException: gone".into())));
+    }
+
+    #[test]
+    fn a_bad_frame_is_no_sign_of_life() {
+        for text in ["", "{", "[]", "{}", r#"{"type":"Novelty"}"#, r#"{"type":"PayloadMessage","message":{"tasks":3}}"#]
+        {
+            assert_eq!(react(text), None, "{text}");
+        }
+    }
+}

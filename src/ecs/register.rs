@@ -1,0 +1,127 @@
+//! `RegisterContainerInstance`: what this host is and has, and whether ECS took all of it.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ecs::types::{Attribute, ContainerInstance, Resource};
+use node_core::ContainerInstanceArn;
+
+use crate::host::imds::Identity;
+use crate::host::resources::HostResources;
+
+/// Everything about the host that a registration carries.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Registration {
+    pub(crate) identity: Identity,
+    pub(crate) resources: HostResources,
+    /// From [`super::capabilities`].
+    pub(crate) capabilities: Vec<String>,
+    /// The operator's own attributes; ECS wants them on the first registration only.
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
+impl Registration {
+    /// In amazon-ecs-agent's order: CPU, MEMORY, PORTS, PORTS_UDP. The ports are the ones already taken.
+    pub(super) fn resources(&self) -> Vec<Resource> {
+        let integer =
+            |name: &str, value: i32| Resource::builder().name(name).r#type("INTEGER").integer_value(value).build();
+        let ports = |name: &str, taken: &[u16]| {
+            Resource::builder()
+                .name(name)
+                .r#type("STRINGSET")
+                .set_string_set_value(Some(taken.iter().map(u16::to_string).collect()))
+                .build()
+        };
+        vec![
+            integer("CPU", self.resources.cpu_shares),
+            integer("MEMORY", self.resources.memory_mib),
+            ports("PORTS", &self.resources.tcp_ports),
+            ports("PORTS_UDP", &self.resources.udp_ports),
+        ]
+    }
+
+    /// The operator's attributes (on a first registration), the capabilities, and the operating system.
+    pub(super) fn attributes(&self, previous: Option<&ContainerInstanceArn>) -> Vec<Attribute> {
+        let own = self
+            .attributes
+            .iter()
+            .filter(|_| previous.is_none())
+            .map(|(name, value)| (name.as_str(), Some(value.as_str())));
+        let capabilities = self.capabilities.iter().map(|name| (name.as_str(), None));
+        let system = [("ecs.os-type", Some("linux")), ("ecs.os-family", Some("LINUX"))];
+        own.chain(capabilities)
+            .chain(system)
+            .filter_map(|(name, value)| {
+                let value = value.filter(|v| !v.is_empty()).map(str::to_owned);
+                // A name is all that the builder insists on.
+                Attribute::builder().name(name).set_value(value).build().ok()
+            })
+            .collect()
+    }
+}
+
+/// The valued attributes that ECS did not take over as sent: name, sent, got. amazon-ecs-agent holds these to be fatal
+/// (`ecs_client.go`, `validateRegisteredAttributes`); name-only ones are not echoed reliably.
+pub(super) fn refused(sent: &[Attribute], registered: &ContainerInstance) -> Option<String> {
+    let got: BTreeMap<&str, &str> =
+        registered.attributes().iter().map(|a| (a.name(), a.value().unwrap_or(""))).collect();
+    let differing: Vec<String> = sent
+        .iter()
+        .filter_map(|a| {
+            let (name, sent) = (a.name(), a.value()?);
+            let got = got.get(name).copied().unwrap_or("");
+            (sent != got).then(|| format!("{name} was sent as {sent:?} and registered as {got:?}"))
+        })
+        .collect();
+    (!differing.is_empty()).then(|| format!("Attribute validation failed: {}", differing.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registration() -> Registration {
+        Registration {
+            resources: HostResources {
+                cpu_shares: 4096,
+                memory_mib: 15_629,
+                tcp_ports: vec![22, 2375],
+                udp_ports: vec![],
+            },
+            capabilities: vec!["ecs.capability.full-sync".into()],
+            attributes: BTreeMap::from([("rack".into(), "7".into())]),
+            ..Registration::default()
+        }
+    }
+
+    #[test]
+    fn resources_come_in_the_agreed_order() {
+        let resources = registration().resources();
+        let names: Vec<_> = resources.iter().filter_map(Resource::name).collect();
+        assert_eq!(names, ["CPU", "MEMORY", "PORTS", "PORTS_UDP"]);
+        assert_eq!(resources[0].integer_value(), 4096);
+        assert_eq!(resources[2].string_set_value(), ["22", "2375"]);
+        assert_eq!(resources[3].string_set_value, Some(vec![]));
+    }
+
+    #[test]
+    fn own_attributes_go_with_the_first_registration_only() {
+        let named = |previous: Option<&ContainerInstanceArn>| -> Vec<String> {
+            registration().attributes(previous).iter().map(|a| a.name().to_owned()).collect()
+        };
+        assert_eq!(named(None), ["rack", "ecs.capability.full-sync", "ecs.os-type", "ecs.os-family"]);
+        let arn = ContainerInstanceArn::new("arn:ci");
+        assert!(!named(Some(&arn)).contains(&"rack".to_owned()));
+    }
+
+    #[test]
+    fn a_valued_attribute_that_did_not_arrive_is_named() {
+        let sent = registration().attributes(None);
+        let with = |attributes: Vec<Attribute>| ContainerInstance::builder().set_attributes(Some(attributes)).build();
+        assert_eq!(refused(&sent, &with(sent.clone())), None);
+        // Name-only ones may be missing.
+        let valued: Vec<_> = sent.iter().filter(|a| a.value().is_some()).cloned().collect();
+        assert_eq!(refused(&sent, &with(valued)), None);
+        let text = refused(&sent, &with(vec![])).unwrap();
+        assert!(text.contains("rack") && text.contains("ecs.os-type"), "{text}");
+    }
+}

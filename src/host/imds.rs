@@ -1,0 +1,166 @@
+//! The instance metadata service (IMDSv2): who this machine is.
+
+use std::error::Error;
+use std::future::Future;
+use std::time::Duration;
+
+use aws_config::imds::Client;
+use aws_config::imds::client::error::ImdsError as SdkImdsError;
+use node_core::InstanceId;
+use tokio::time::timeout;
+
+use crate::ecs::one_line;
+
+/// All attempts at one item together. amazon-ecs-agent tries the identity document for as long.
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the instance metadata service gave no {item} ({cause}): on EC2 switch its HTTP endpoint on and raise the hop limit; \
+     elsewhere set AWS_EC2_METADATA_SERVICE_ENDPOINT"
+)]
+pub(crate) struct ImdsFailure {
+    item: &'static str,
+    cause: String,
+}
+
+/// The instance's signed identity, as raw texts. Both are empty where IMDS has none; ECS then decides whether to take the host.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(crate) struct Identity {
+    pub(crate) document: String,
+    pub(crate) signature: String,
+}
+
+/// The signature proves to ECS that the caller is this instance: it stays out of logs.
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("document", &self.document).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Imds {
+    client: Client,
+}
+
+impl Imds {
+    #[must_use]
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    pub(crate) async fn instance_id(&self) -> Result<InstanceId, ImdsFailure> {
+        self.get("instance id", "/latest/meta-data/instance-id").await.map(|text| InstanceId::new(text.trim()))
+    }
+
+    pub(crate) async fn region(&self) -> Result<String, ImdsFailure> {
+        self.get("region", "/latest/meta-data/placement/region").await
+    }
+
+    pub(crate) async fn availability_zone(&self) -> Result<String, ImdsFailure> {
+        self.get("availability zone", "/latest/meta-data/placement/availability-zone").await
+    }
+
+    /// The identity document and its signature. A failure is logged and leaves its text empty, as amazon-ecs-agent does;
+    /// without the document, the signature is not asked for.
+    pub(crate) async fn identity(&self) -> Identity {
+        const ROOT: &str = "/latest/dynamic/instance-identity";
+        let document = self.get("identity document", &format!("{ROOT}/document")).await;
+        let document = document.unwrap_or_else(warn);
+        if document.is_empty() {
+            return Identity::default();
+        }
+        let signature = self.get("identity signature", &format!("{ROOT}/signature")).await;
+        Identity { document, signature: signature.unwrap_or_else(warn) }
+    }
+
+    async fn get(&self, item: &'static str, path: &str) -> Result<String, ImdsFailure> {
+        bounded(item, async {
+            self.client.get(path).await.map(|text| text.as_ref().to_owned()).map_err(|error| cause(&error))
+        })
+        .await
+    }
+}
+
+fn warn(failure: ImdsFailure) -> String {
+    tracing::warn!("registering without it: {failure}");
+    String::new()
+}
+
+async fn bounded(
+    item: &'static str,
+    call: impl Future<Output = Result<String, String>>,
+) -> Result<String, ImdsFailure> {
+    let cause = match timeout(LIMIT, call).await {
+        Ok(Ok(text)) if !text.trim().is_empty() => return Ok(text),
+        Ok(Ok(_)) => "an empty answer".to_owned(),
+        Ok(Err(cause)) => cause,
+        Err(_) => format!("no answer within {} s", LIMIT.as_secs()),
+    };
+    Err(ImdsFailure { item, cause })
+}
+
+/// IMDS's own error shows the whole response, headers and all, which has the session token in it.
+fn cause(error: &SdkImdsError) -> String {
+    match error {
+        SdkImdsError::ErrorResponse(context) => {
+            format!("HTTP {}", context.response().status().as_u16())
+        }
+        other => one_line(other as &(dyn Error + 'static)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::imds::Client;
+    use aws_config::provider_config::ProviderConfig;
+    use axum::Router;
+    use axum::routing::{get, put};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn imds(router: Router) -> Imds {
+        let token = put(|| async { ([("x-aws-ec2-metadata-token-ttl-seconds", "21600")], "t0ken") });
+        let router = router.route("/latest/api/token", token);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        at(&endpoint)
+    }
+
+    fn at(endpoint: &str) -> Imds {
+        let config = ProviderConfig::empty().with_http_client(crate::aws::http_client());
+        let builder = Client::builder().configure(&config).max_attempts(1);
+        Imds::new(builder.endpoint(endpoint).unwrap().build())
+    }
+
+    #[tokio::test]
+    async fn the_identity_comes_as_raw_text() {
+        let router = Router::new()
+            .route("/latest/meta-data/instance-id", get(|| async { "i-0abc\n" }))
+            .route("/latest/dynamic/instance-identity/document", get(|| async { "{ \"a\" : 1 }" }))
+            .route("/latest/dynamic/instance-identity/signature", get(|| async { "Qk1=\nx" }));
+        let imds = imds(router).await;
+        assert_eq!(imds.instance_id().await.unwrap().as_str(), "i-0abc");
+        let identity = imds.identity().await;
+        assert_eq!((identity.document.as_str(), identity.signature.as_str()), ("{ \"a\" : 1 }", "Qk1=\nx"));
+        assert!(!format!("{identity:?}").contains("Qk1"));
+    }
+
+    #[tokio::test]
+    async fn without_an_identity_registration_goes_on() {
+        assert_eq!(imds(Router::new()).await.identity().await, Identity::default());
+    }
+
+    #[tokio::test]
+    async fn an_absent_service_says_what_to_set() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let text = at(&endpoint).instance_id().await.unwrap_err().to_string();
+        assert!(text.contains("instance id") && text.contains("AWS_EC2_METADATA_SERVICE_ENDPOINT"), "{text}");
+        let missing = imds(Router::new()).await.instance_id().await.unwrap_err().to_string();
+        assert!(missing.contains("HTTP 404") && !missing.contains("t0ken"), "{missing}");
+    }
+}

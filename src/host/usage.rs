@@ -1,0 +1,82 @@
+//! What the host as a whole uses, for `status`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sysinfo::{CpuRefreshKind, DiskRefreshKind, Disks, MemoryRefreshKind, System};
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct HostUsage {
+    /// Of all cores together, 0 to 100, since the sample before; 0 in the first.
+    pub(crate) cpu_percent: f32,
+    pub(crate) cpus: usize,
+    pub(crate) memory_total_bytes: u64,
+    /// What is not available to a new process.
+    pub(crate) memory_used_bytes: u64,
+    /// Load averages over 1, 5 and 15 minutes.
+    pub(crate) load: Option<[f64; 3]>,
+    pub(crate) disk: Option<DiskUsage>,
+}
+
+/// The file system that holds a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct DiskUsage {
+    pub(crate) mount_point: PathBuf,
+    pub(crate) total_bytes: u64,
+    /// To an unprivileged process.
+    pub(crate) available_bytes: u64,
+}
+
+/// Keeps the last CPU counters: usage is a difference.
+pub(crate) struct HostMonitor {
+    system: System,
+}
+
+impl HostMonitor {
+    pub(crate) fn new() -> Result<Self, sysinfo::Error> {
+        let mut system = System::new()?;
+        system.refresh_cpu_list(CpuRefreshKind::nothing().with_usage());
+        Ok(Self { system })
+    }
+
+    /// Reads a few files of `/proc` and asks each local file system for its size. CPU usage is right if the last sample is at
+    /// least 200 ms old (`sysinfo::MINIMUM_CPU_UPDATE_INTERVAL`).
+    pub(crate) fn sample(&mut self, path: &Path) -> HostUsage {
+        self.system.refresh_cpu_usage();
+        self.system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        HostUsage {
+            cpu_percent: self.system.global_cpu_usage(),
+            cpus: self.system.cpus().len(),
+            memory_total_bytes: self.system.total_memory(),
+            memory_used_bytes: self.system.total_memory().saturating_sub(self.system.available_memory()),
+            load: System::load_average().ok().map(|load| [load.one, load.five, load.fifteen]),
+            disk: disk(path),
+        }
+    }
+}
+
+/// `None` where sysinfo does not look: tmpfs and network file systems.
+fn disk(path: &Path) -> Option<DiskUsage> {
+    let path = path.canonicalize().ok()?;
+    let disks = Disks::new_with_refreshed_list_specifics(DiskRefreshKind::nothing().with_storage()).ok()?;
+    let holding = disks.iter().filter(|disk| path.starts_with(disk.mount_point()));
+    let nearest = holding.max_by_key(|disk| disk.mount_point().components().count())?;
+    Some(DiskUsage {
+        mount_point: nearest.mount_point().to_owned(),
+        total_bytes: nearest.total_space(),
+        available_bytes: nearest.available_space(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_has_cores_memory_and_a_disk() {
+        let usage = HostMonitor::new().unwrap().sample(Path::new("/"));
+        assert!(usage.cpus > 0 && (0.0..=100.0).contains(&usage.cpu_percent));
+        assert!(usage.memory_used_bytes > 0 && usage.memory_used_bytes < usage.memory_total_bytes);
+        assert!(usage.disk.is_some_and(|disk| disk.available_bytes <= disk.total_bytes));
+    }
+}

@@ -1,0 +1,110 @@
+//! The ECS cluster behind a Batch compute environment.
+
+use aws_sdk_batch::types::{CeState, CeStatus, CeType, ComputeEnvironmentDetail};
+use node_core::{ApiFailure, ClusterRef};
+
+use crate::ecs::classify;
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum ClusterError {
+    #[error(
+        "there is no compute environment {0:?} in this account and region: check `compute_environment` and `region`"
+    )]
+    NotFound(String),
+    #[error(
+        "compute environment {0:?} is MANAGED: Batch runs its own hosts there; name an UNMANAGED one, or give `cluster` instead"
+    )]
+    Managed(String),
+    #[error("compute environment {name:?} is {status} ({reason}): mend it, or create it again")]
+    Unusable { name: String, status: String, reason: String },
+    #[error("compute environment {0:?} has no ECS cluster yet: Batch is still creating it")]
+    NotReady(String),
+    #[error("Batch could not be asked about compute environment {name:?}: {text}", text = failure.text())]
+    Api { name: String, failure: ApiFailure },
+}
+
+impl ClusterError {
+    /// Whether asking again later may help without anybody changing anything.
+    #[must_use]
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotReady(_) => true,
+            Self::Api { failure, .. } => !matches!(failure, ApiFailure::Rejected(_)),
+            Self::NotFound(_) | Self::Managed(_) | Self::Unusable { .. } => false,
+        }
+    }
+}
+
+/// Asks Batch (`DescribeComputeEnvironments`) for the cluster of the UNMANAGED compute environment `name`, a name or an ARN.
+pub(crate) async fn cluster_of(client: &aws_sdk_batch::Client, name: &str) -> Result<ClusterRef, ClusterError> {
+    let answer = client
+        .describe_compute_environments()
+        .compute_environments(name)
+        .send()
+        .await
+        .map_err(|error| ClusterError::Api { name: name.to_owned(), failure: classify(&error) })?;
+    let found = answer.compute_environments().first();
+    let found = found.ok_or_else(|| ClusterError::NotFound(name.to_owned()))?;
+    read(name, found)
+}
+
+fn read(name: &str, found: &ComputeEnvironmentDetail) -> Result<ClusterRef, ClusterError> {
+    if found.r#type() == Some(&CeType::Managed) {
+        return Err(ClusterError::Managed(name.to_owned()));
+    }
+    if let Some(status @ (CeStatus::Invalid | CeStatus::Deleting | CeStatus::Deleted)) = found.status() {
+        return Err(ClusterError::Unusable {
+            name: name.to_owned(),
+            status: status.as_str().to_owned(),
+            reason: found.status_reason().unwrap_or("no reason given").to_owned(),
+        });
+    }
+    if found.state() == Some(&CeState::Disabled) {
+        tracing::warn!("compute environment {name:?} is DISABLED: it gets no new jobs until it is enabled");
+    }
+    match found.ecs_cluster_arn() {
+        Some(arn) if !arn.is_empty() => Ok(ClusterRef::new(arn)),
+        _ => Err(ClusterError::NotReady(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detail() -> aws_sdk_batch::types::builders::ComputeEnvironmentDetailBuilder {
+        ComputeEnvironmentDetail::builder()
+            .r#type(CeType::Unmanaged)
+            .status(CeStatus::Valid)
+            .state(CeState::Enabled)
+            .ecs_cluster_arn("arn:aws:ecs:us-east-1:1:cluster/ce_Batch_1")
+    }
+
+    #[test]
+    fn a_valid_one_gives_its_cluster_even_when_disabled() {
+        for state in [CeState::Enabled, CeState::Disabled] {
+            let cluster = read("ce", &detail().state(state).build()).unwrap();
+            assert_eq!(cluster.as_str(), "arn:aws:ecs:us-east-1:1:cluster/ce_Batch_1");
+        }
+    }
+
+    #[test]
+    fn each_obstacle_has_its_own_error() {
+        let managed = read("ce", &detail().r#type(CeType::Managed).build()).unwrap_err();
+        assert_eq!(managed, ClusterError::Managed("ce".into()));
+        let invalid = detail().status(CeStatus::Invalid).status_reason("CLIENT_ERROR - no role").build();
+        let invalid = read("ce", &invalid).unwrap_err();
+        assert!(invalid.to_string().contains("INVALID (CLIENT_ERROR - no role)"));
+        let creating = detail().status(CeStatus::Creating).set_ecs_cluster_arn(None).build();
+        let creating = read("ce", &creating).unwrap_err();
+        assert_eq!(creating, ClusterError::NotReady("ce".into()));
+        assert!(creating.is_retryable() && !managed.is_retryable() && !invalid.is_retryable());
+    }
+
+    #[test]
+    fn a_refused_question_is_not_asked_again() {
+        let api = |failure| ClusterError::Api { name: "ce".into(), failure };
+        assert!(!api(ApiFailure::Rejected("ClientException".into())).is_retryable());
+        assert!(api(ApiFailure::Denied("no credentials".into())).is_retryable());
+    }
+}

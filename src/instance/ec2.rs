@@ -1,0 +1,66 @@
+//! The last call of a node's life: EC2 `TerminateInstances` on its own instance.
+
+use node_core::{ApiFailure, InstanceId};
+
+use crate::ecs::classify;
+
+/// Terminates `instance`. An instance that EC2 no longer knows is [`ApiFailure::Gone`]; termination protection is
+/// [`ApiFailure::Denied`], since someone may lift it.
+pub(crate) async fn terminate(client: &aws_sdk_ec2::Client, instance: &InstanceId) -> Result<(), ApiFailure> {
+    let answer =
+        client.terminate_instances().instance_ids(instance.as_str()).send().await.map_err(|error| classify(&error))?;
+    for change in answer.terminating_instances() {
+        let state = change.current_state().and_then(|s| s.name());
+        let state = state.map_or("unknown", |s| s.as_str());
+        tracing::info!(%instance, state, "EC2 accepted the termination");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+    use aws_sdk_ec2::config::{BehaviorVersion, Region};
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::routing::post;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What becomes of a termination that EC2 answers with `status` and `body`.
+    async fn answered(status: u16, body: &'static str) -> Result<(), ApiFailure> {
+        let status = StatusCode::from_u16(status).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/", post(async move || (status, body)));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let config = aws_sdk_ec2::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("AKIDTEST", "s3cret", None, None, "test"))
+            .endpoint_url(url)
+            .http_client(crate::aws::http_client())
+            .build();
+        terminate(&aws_sdk_ec2::Client::from_conf(config), &InstanceId::new("i-0abc")).await
+    }
+
+    #[tokio::test]
+    async fn an_accepted_termination_is_a_success() {
+        let body = "<TerminateInstancesResponse><instancesSet><item><instanceId>i-0abc</instanceId>\
+            <currentState><code>32</code><name>shutting-down</name></currentState></item></instancesSet>\
+            </TerminateInstancesResponse>";
+        assert_eq!(answered(200, body).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_lost_instance_and_a_protected_one_are_told_apart() {
+        let lost = "<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code><Message>gone</Message></Error>\
+            </Errors><RequestID>r-1</RequestID></Response>";
+        let text = "InvalidInstanceID.NotFound: gone (request r-1)".to_owned();
+        assert_eq!(answered(400, lost).await, Err(ApiFailure::Gone(text)));
+        let protected = "<Response><Errors><Error><Code>OperationNotPermitted</Code><Message>protected</Message></Error>\
+            </Errors><RequestID>r-2</RequestID></Response>";
+        assert!(matches!(answered(400, protected).await, Err(ApiFailure::Denied(_))));
+    }
+}

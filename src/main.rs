@@ -1,0 +1,19 @@
+//! `batch-node-agent`: runs the jobs of AWS Batch UNMANAGED compute environments on self-managed hosts.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod aws;
+mod cli;
+mod config;
+mod docker;
+mod ecs;
+mod exit;
+mod host;
+mod instance;
+mod logging;
+mod serve;
+mod store;
+
+fn main() -> std::process::ExitCode {
+    cli::main().into()
+}
