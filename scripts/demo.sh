@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 
 scripts/setup.sh demo
 scripts/image.sh poller-processor examples/poller-processor/image
-say "building (minutes the first time)"
-cargo build --quiet --bin batch-node-agent --example poller-processor
+say "building, which takes minutes the first time"
+cargo build --bin batch-node-agent --example poller-processor
 
 demo=target/debug/examples/poller-processor
 if docker_answers; then exec "$demo" "$@"; fi

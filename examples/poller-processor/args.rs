@@ -29,7 +29,7 @@ pub(crate) struct Args {
     pub(crate) node_vcpus: u32,
 
     /// The most processor jobs; where there are more files, a job gets several
-    #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) max_jobs: u32,
 
     /// Keep the plane's folder with all logs (kept in any case when something fails)

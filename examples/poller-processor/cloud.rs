@@ -46,6 +46,8 @@ pub(crate) struct Job {
     pub(crate) name: String,
     pub(crate) status: JobStatus,
     pub(crate) reason: String,
+    /// Where its output is, in the log group of Batch.
+    pub(crate) log_stream: String,
     /// The paths given to a processor job; none for the poller.
     pub(crate) files: Vec<String>,
 }
@@ -209,6 +211,7 @@ fn job(found: &aws_sdk_batch::types::JobDetail) -> Job {
         name: found.job_name().unwrap_or_default().to_owned(),
         status: found.status().cloned().unwrap_or_else(|| JobStatus::from("UNKNOWN")),
         reason,
+        log_stream: container.and_then(|container| container.log_stream_name()).unwrap_or_default().to_owned(),
         files: files.map(|files| files.lines().map(str::to_owned).collect()).unwrap_or_default(),
     }
 }

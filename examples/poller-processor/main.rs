@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
             ExitCode::from(u8::from(!report.is_success()))
         }
         Ok(Outcome::Interrupted) => {
-            eprintln!("interrupted: the plane, its nodes and their containers are gone");
+            eprintln!("interrupted: the plane has taken its nodes and their containers down");
             ExitCode::from(130)
         }
         Err(error) => {
@@ -114,6 +114,7 @@ async fn scenario(args: &Args, folders: &Folders, log: &Path) -> anyhow::Result<
         results,
         mistakes,
         output: folders.output.clone(),
+        logs: log.with_file_name("logs"),
         wall: clock.elapsed(),
     })
 }

@@ -1,11 +1,13 @@
 //! The process of the embedded control plane: `batch-node-agent local`.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use signal_hook::consts::SIGTERM;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -46,6 +48,7 @@ impl Plane {
         Ok(Self { child, log })
     }
 
+    /// What the plane says.
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }
@@ -64,8 +67,9 @@ impl Plane {
         terminate(pid).await?;
         match timeout(STOP, self.child.wait()).await {
             Ok(status) => {
-                let status: ExitStatus = status.context("waiting for the plane")?;
-                if !status.success() {
+                let status = status.context("waiting for the plane")?;
+                // The signal may come before the plane listens for it: then it has started nothing yet.
+                if !status.success() && status.signal() != Some(SIGTERM) {
                     bail!("the plane did not end well ({status}); it said last:\n{}", tail(&self.log));
                 }
                 Ok(())
@@ -107,12 +111,18 @@ pub(crate) async fn endpoint(log: &Path) -> anyhow::Result<String> {
 /// The plane greets with `export AWS_ENDPOINT_URL=http://127.0.0.1:PORT ..`, for people to copy.
 fn endpoint_of_line(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("AWS_ENDPOINT_URL=")?;
-    rest.split_whitespace().next().map(str::to_owned)
+    // Only a line that goes on is whole: the plane may be writing still.
+    rest.split_once(' ').map(|(url, _)| url.to_owned())
 }
 
 fn tail(log: &Path) -> String {
-    let said = fs::read(log).unwrap_or_default();
+    last_lines(log, TAIL_LINES).join("\n")
+}
+
+/// The last lines of a file; none if it cannot be read.
+pub(crate) fn last_lines(file: &Path, count: usize) -> Vec<String> {
+    let said = fs::read(file).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<&str> = said.lines().collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+    lines[lines.len().saturating_sub(count)..].iter().map(|&line| line.to_owned()).collect()
 }

@@ -9,10 +9,13 @@ use aws_sdk_batch::types::JobStatus;
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::cloud::{Job, Node};
+use crate::plane::last_lines;
 use crate::results::Measured;
 
 /// Of failed jobs, mistakes and the biggest files, this many are shown.
 const SHOWN: usize = 5;
+/// Of the output of a failed job.
+const LOG_LINES: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -24,6 +27,8 @@ pub(crate) struct Report {
     /// Where a result is not what the file says; empty if all is well.
     pub(crate) mistakes: Vec<String>,
     pub(crate) output: PathBuf,
+    /// The folder in which the plane keeps log streams.
+    pub(crate) logs: PathBuf,
     pub(crate) wall: Duration,
 }
 
@@ -98,9 +103,15 @@ impl Report {
         table
     }
 
+    fn failure(&self, job: &Job) -> String {
+        let said = last_lines(&self.logs.join(&job.log_stream), LOG_LINES);
+        let said: String = said.iter().map(|line| format!("\n    {line}")).collect();
+        format!("{} failed: {}{said}", job.name, job.reason)
+    }
+
     fn complaints(&self) -> Vec<String> {
         let failed = self.jobs.iter().filter(|job| job.status == JobStatus::Failed);
-        let failed = failed.map(|job| format!("{} failed: {}", job.name, job.reason));
+        let failed = failed.map(|job| self.failure(job));
         let lost = self.nodes.iter().filter(|node| !node.left_by_itself());
         let lost =
             lost.map(|node| format!("node {} is {} by {:?}, not by its own call", node.id, node.state, node.why));
@@ -129,6 +140,6 @@ impl Display for Report {
 
 fn table() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table
 }

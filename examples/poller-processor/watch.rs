@@ -52,16 +52,15 @@ impl Snapshot {
         let gone = self.nodes.iter().filter(|node| node.is_terminated()).count();
         let there = self.nodes.len() - gone;
         let mut line = format!(
-            "{} waiting, {} running, {} succeeded",
+            "{} waiting, {} running",
             self.count(&[JobStatus::Submitted, JobStatus::Pending, JobStatus::Runnable]),
             self.count(&[JobStatus::Starting, JobStatus::Running]),
-            self.count(&[JobStatus::Succeeded]),
         );
         let failed = self.count(&[JobStatus::Failed]);
         if failed > 0 {
             line += &format!(", {failed} failed");
         }
-        line + &format!("; nodes: {there} up, {gone} terminated")
+        line + &format!("; nodes {there} up, {gone} gone")
     }
 }
 
@@ -97,7 +96,7 @@ impl Show {
     fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(1);
-            let style = ProgressStyle::with_template("{elapsed:>4} [{bar:30}] {pos}/{len} jobs  {msg}");
+            let style = ProgressStyle::with_template("{elapsed:>4} [{bar:20}] {pos}/{len} jobs, {msg}");
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
         });
         Self { bar, said: None }
@@ -110,7 +109,7 @@ impl Show {
             bar.set_message(now.line());
         } else if self.said.is_none_or(|said| said.elapsed() >= LINE_EVERY) {
             self.said = Some(Instant::now());
-            eprintln!("{}/{} jobs  {}", now.ended(), now.jobs.len(), now.line());
+            eprintln!("{}/{} jobs, {}", now.ended(), now.jobs.len(), now.line());
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use local_batch::{NodeTemplate, Plane, PlaneConfig, PlaneEvent};
+use local_batch::{JobStatus, NodeTemplate, Plane, PlaneConfig, PlaneEvent};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -118,14 +118,17 @@ async fn serve(plane: &Plane, data: &Path, empty: bool, stop: impl Future<Output
 
 /// What a person follows: jobs and nodes. Payloads and task states are for the log and the benchmarks.
 fn is_shown(event: &PlaneEvent) -> bool {
-    matches!(
-        event,
-        PlaneEvent::JobState { .. }
-            | PlaneEvent::NodeLaunched { .. }
-            | PlaneEvent::NodeProcessExited { .. }
-            | PlaneEvent::NodeTerminated { .. }
-            | PlaneEvent::InstanceRegistered { .. }
-    )
+    match event {
+        // PENDING follows at once.
+        PlaneEvent::JobState { status, .. } => *status != JobStatus::Submitted,
+        other => matches!(
+            other,
+            PlaneEvent::NodeLaunched { .. }
+                | PlaneEvent::NodeProcessExited { .. }
+                | PlaneEvent::NodeTerminated { .. }
+                | PlaneEvent::InstanceRegistered { .. }
+        ),
+    }
 }
 
 fn greet(endpoint: &str, data: &Path, empty: bool) {

@@ -118,7 +118,11 @@ impl Ecs {
         let once = aws_sdk_ecs::config::Builder::new().retry_config(RetryConfig::standard().with_max_attempts(1));
         let call = submit::fill(self.client.submit_task_state_change(), &self.cluster, change);
         let call = call.customize().config_override(once);
-        call.send().await.map_err(|error| classify(&error))?;
+        call.send().await.map_err(|error| match classify(&error) {
+            // A report is dropped for what ECS calls an invalid parameter, and for nothing else: an exit code hangs on it.
+            ApiFailure::Rejected(text) if !text.starts_with("InvalidParameterException") => ApiFailure::Denied(text),
+            failure => failure,
+        })?;
         Ok(())
     }
 

@@ -53,14 +53,6 @@ impl Imds {
         self.get("instance id", "/latest/meta-data/instance-id").await.map(|text| InstanceId::new(text.trim()))
     }
 
-    pub(crate) async fn region(&self) -> Result<String, ImdsFailure> {
-        self.get("region", "/latest/meta-data/placement/region").await
-    }
-
-    pub(crate) async fn availability_zone(&self) -> Result<String, ImdsFailure> {
-        self.get("availability zone", "/latest/meta-data/placement/availability-zone").await
-    }
-
     /// The identity document and its signature. A failure is logged and leaves its text empty, as amazon-ecs-agent does;
     /// without the document, the signature is not asked for.
     pub(crate) async fn identity(&self) -> Identity {

@@ -23,18 +23,6 @@ pub(crate) enum ClusterError {
     Api { name: String, failure: ApiFailure },
 }
 
-impl ClusterError {
-    /// Whether asking again later may help without anybody changing anything.
-    #[must_use]
-    pub(crate) fn is_retryable(&self) -> bool {
-        match self {
-            Self::NotReady(_) => true,
-            Self::Api { failure, .. } => !matches!(failure, ApiFailure::Rejected(_)),
-            Self::NotFound(_) | Self::Managed(_) | Self::Unusable { .. } => false,
-        }
-    }
-}
-
 /// Asks Batch (`DescribeComputeEnvironments`) for the cluster of the UNMANAGED compute environment `name`, a name or an ARN.
 pub(crate) async fn cluster_of(client: &aws_sdk_batch::Client, name: &str) -> Result<ClusterRef, ClusterError> {
     let answer = client
@@ -98,13 +86,5 @@ mod tests {
         let creating = detail().status(CeStatus::Creating).set_ecs_cluster_arn(None).build();
         let creating = read("ce", &creating).unwrap_err();
         assert_eq!(creating, ClusterError::NotReady("ce".into()));
-        assert!(creating.is_retryable() && !managed.is_retryable() && !invalid.is_retryable());
-    }
-
-    #[test]
-    fn a_refused_question_is_not_asked_again() {
-        let api = |failure| ClusterError::Api { name: "ce".into(), failure };
-        assert!(!api(ApiFailure::Rejected("ClientException".into())).is_retryable());
-        assert!(api(ApiFailure::Denied("no credentials".into())).is_retryable());
     }
 }

@@ -57,7 +57,7 @@ mod tests {
     async fn a_lost_instance_and_a_protected_one_are_told_apart() {
         let lost = "<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code><Message>gone</Message></Error>\
             </Errors><RequestID>r-1</RequestID></Response>";
-        let text = "InvalidInstanceID.NotFound: gone (request r-1)".to_owned();
+        let text = "InvalidInstanceID.NotFound: gone".to_owned();
         assert_eq!(answered(400, lost).await, Err(ApiFailure::Gone(text)));
         let protected = "<Response><Errors><Error><Code>OperationNotPermitted</Code><Message>protected</Message></Error>\
             </Errors><RequestID>r-2</RequestID></Response>";

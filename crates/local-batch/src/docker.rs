@@ -1,8 +1,10 @@
 //! The machine's Docker, as the plane uses it: to read jobs' output and to take containers down with their host.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::query_parameters::{KillContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use futures_util::future::join_all;
 use tracing::warn;
@@ -13,6 +15,9 @@ use crate::logs::LogKeeper;
 
 /// The label by which ECS's containers name their task.
 const TASK_LABEL: &str = "com.amazonaws.ecs.task-arn";
+/// How often, and at what pace, containers are looked for that a dead agent may have asked for: a second in all.
+const SWEEPS: u32 = 10;
+const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connects to `host`, or to Docker's default. Without a default Docker the plane still works, but keeps no logs.
 pub(crate) fn connect(host: Option<&str>) -> Result<Option<Docker>, PlaneError> {
@@ -27,26 +32,47 @@ pub(crate) fn connect(host: Option<&str>) -> Result<Option<Docker>, PlaneError> 
 }
 
 /// Removes the containers of these tasks, running or not, as they would vanish with their host. What they wrote is kept.
-pub(crate) async fn remove_containers(docker: &Docker, logs: &LogKeeper, tasks: &BTreeSet<TaskArn>) {
+///
+/// A dead agent's last request may still be on its way through Docker: containers of the tasks in `coming` are waited for.
+pub(crate) async fn remove_containers(
+    docker: &Docker,
+    logs: &LogKeeper,
+    tasks: &BTreeSet<TaskArn>,
+    mut coming: BTreeSet<TaskArn>,
+) {
+    for _ in 0..SWEEPS {
+        let found = match containers_of(docker, tasks).await {
+            Ok(found) => found,
+            Err(error) => return warn!(%error, "cannot list containers: those of terminated instances may be left"),
+        };
+        coming.retain(|task| !found.values().any(|of| of == task));
+        let ids: Vec<&String> = found.keys().collect();
+        // Killing what has ended already is refused; that is as good.
+        join_all(ids.iter().map(|id| docker.kill_container(id, None::<KillContainerOptions>))).await;
+        logs.finished(&found.values().cloned().collect()).await;
+        join_all(ids.iter().map(|id| remove(docker, id))).await;
+        if coming.is_empty() {
+            return;
+        }
+        tokio::time::sleep(SWEEP_PAUSE).await;
+    }
+}
+
+/// By container, the task among `tasks` that it belongs to.
+async fn containers_of(docker: &Docker, tasks: &BTreeSet<TaskArn>) -> Result<BTreeMap<String, TaskArn>, Error> {
     let filters = HashMap::from([("label", vec![TASK_LABEL])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let containers = match docker.list_containers(Some(options)).await {
-        Ok(containers) => containers,
-        Err(error) => return warn!(%error, "cannot list containers: those of terminated instances may be left"),
-    };
-    let of_tasks = containers.into_iter().filter(|container| {
-        let task = container.labels.as_ref().and_then(|labels| labels.get(TASK_LABEL));
-        task.is_some_and(|task| tasks.contains(&TaskArn(task.clone())))
+    let all = docker.list_containers(Some(options)).await?;
+    let of_tasks = all.into_iter().filter_map(|container| {
+        let task = TaskArn(container.labels?.remove(TASK_LABEL)?);
+        tasks.contains(&task).then_some((container.id?, task))
     });
-    let ids: Vec<String> = of_tasks.filter_map(|container| container.id).collect();
-    // Killing what has ended already is refused; that is as good.
-    join_all(ids.iter().map(|id| docker.kill_container(id, None::<KillContainerOptions>))).await;
-    logs.finished(tasks).await;
-    let removals = ids.iter().map(|id| async move {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        if let Err(error) = docker.remove_container(id, Some(options)).await {
-            warn!(container = id, %error, "cannot remove a container of a terminated instance");
-        }
-    });
-    join_all(removals).await;
+    Ok(of_tasks.collect())
+}
+
+async fn remove(docker: &Docker, id: &str) {
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    if let Err(error) = docker.remove_container(id, Some(options)).await {
+        warn!(container = id, %error, "cannot remove a container of a terminated instance");
+    }
 }

@@ -112,7 +112,9 @@ impl fmt::Display for PlaneEvent {
                     write!(f, "  exit code {code}")?;
                 }
                 match reason {
-                    Some(reason) if *status == JobStatus::Failed => write!(f, "  ({reason})"),
+                    Some(reason) if matches!(status, JobStatus::Failed | JobStatus::Runnable) => {
+                        write!(f, "  ({reason})")
+                    }
                     _ => Ok(()),
                 }
             }
@@ -120,7 +122,7 @@ impl fmt::Display for PlaneEvent {
             Self::TaskState { task_arn, status, .. } => write!(f, "task  {task_arn}  {status}"),
             Self::NodeLaunched { instance_id } => write!(f, "node  {instance_id}  launched"),
             Self::NodeProcessExited { instance_id, how, restarting } => {
-                let then = if *restarting { "restarting it" } else { "it stays down" };
+                let then = if *restarting { "restarting it" } else { "it stays down, see its agent.log" };
                 write!(f, "node  {instance_id}  agent ended ({how}); {then}")
             }
             Self::NodeTerminated { instance_id, reason } => {

@@ -89,7 +89,7 @@ impl Plane {
             hub.node_tracker.wait().await;
             let tasks: BTreeSet<TaskArn> = hub.read(|state| state.tasks.keys().cloned().collect());
             if let Some(docker) = hub.logs.docker.as_ref().filter(|_| !tasks.is_empty()) {
-                docker::remove_containers(docker, &hub.logs, &tasks).await;
+                docker::remove_containers(docker, &hub.logs, &tasks, BTreeSet::new()).await;
             }
             hub.tracker.wait().await;
         };

@@ -1,15 +1,15 @@
 //! The plane's faces over real sockets, with a fake agent.
 
+#[cfg(test)]
 mod support;
 
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use ecs_wire::ToAgent;
 use ecs_wire::acs::{TaskIdentifier, TaskStopVerificationMessage};
 use local_batch::NodeTemplate;
 use serde_json::json;
-use support::{World, between, http, world};
+use support::{World, between, http, program, starts, world};
 use tokio_tungstenite::tungstenite::Error;
 
 async fn plain() -> World {
@@ -209,29 +209,6 @@ async fn the_metadata_service_wants_a_token() {
     w.plane.shutdown().await;
 }
 
-/// A node program that notes its start and then does `then`.
-fn program(dir: &std::path::Path, then: &str) -> NodeTemplate {
-    let path = dir.join("program");
-    std::fs::write(
-        &path,
-        format!("#!/bin/sh\necho \"$AWS_EC2_METADATA_SERVICE_ENDPOINT $3\" >> {}/starts\n{then}\n", dir.display()),
-    )
-    .unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    NodeTemplate { program: path, vcpus: Some(1.0), memory_mib: Some(512), ..NodeTemplate::default() }
-}
-
-async fn starts(dir: &std::path::Path, count: usize) -> Vec<String> {
-    for _ in 0..500 {
-        let text = std::fs::read_to_string(dir.join("starts")).unwrap_or_default();
-        if text.lines().count() >= count {
-            return text.lines().map(str::to_owned).collect();
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the program was not started {count} times");
-}
-
 #[tokio::test]
 async fn nodes_are_launched_for_waiting_jobs_and_restarted_when_they_fail() {
     let dir = tempfile::tempdir().unwrap();
@@ -248,7 +225,7 @@ async fn nodes_are_launched_for_waiting_jobs_and_restarted_when_they_fail() {
 }
 
 #[tokio::test]
-async fn a_node_that_ends_well_stays_down_and_a_terminated_one_is_killed() {
+async fn a_node_that_ends_well_stays_down() {
     let dir = tempfile::tempdir().unwrap();
     let w = world(1, program(dir.path(), "exit 0")).await;
     let mut events = w.plane.events();
@@ -266,18 +243,22 @@ async fn a_node_that_ends_well_stays_down_and_a_terminated_one_is_killed() {
 }
 
 #[tokio::test]
-async fn terminating_a_node_ends_its_process() {
+async fn a_terminated_node_loses_its_process_and_is_replaced_while_jobs_wait() {
     let dir = tempfile::tempdir().unwrap();
-    let w = world(1, program(dir.path(), &format!("echo $$ > {}/pid; exec sleep 600", dir.path().display()))).await;
+    let w = world(1, program(dir.path(), &format!("echo $$ >> {}/pids; exec sleep 600", dir.path().display()))).await;
     w.submit(json!({})).await;
     starts(dir.path(), 1).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let pid = std::fs::read_to_string(dir.path().join("pid")).unwrap();
-    let process = format!("/proc/{}", pid.trim());
-    assert!(std::path::Path::new(&process).exists());
+    let nodes = w.ec2("Action=DescribeInstances").await.body;
+    let node = between(&nodes, "<instanceId>", "<");
+    w.ec2(&format!("Action=TerminateInstances&InstanceId.1={node}")).await;
+    starts(dir.path(), 2).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let pids = std::fs::read_to_string(dir.path().join("pids")).unwrap();
+    let alive = |pid: &str| std::path::Path::new(&format!("/proc/{pid}")).exists();
+    assert_eq!(pids.lines().map(alive).collect::<Vec<_>>(), [false, true]);
     let begun = std::time::Instant::now();
     w.plane.shutdown().await;
-    assert!(!std::path::Path::new(&process).exists());
+    assert!(!pids.lines().any(alive));
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 

@@ -76,15 +76,16 @@ impl Node {
                 task.backoff.reset();
                 self.commands.push_back(Command::Notice(Notice::Reported(arn.clone(), change.status)));
             }
-            Err(ApiFailure::Rejected(error)) => {
+            // Refused for good, or nobody is left to tell: the cluster itself is gone.
+            Err(ApiFailure::Rejected(error) | ApiFailure::Gone(error)) => {
                 task.backoff.reset();
                 self.commands.push_back(Command::Notice(Notice::ReportDropped(arn.clone(), error)));
             }
             Err(failure) => {
                 let extra = match &failure {
                     ApiFailure::Throttled(_) => THROTTLED_EXTRA,
-                    ApiFailure::Denied(_) | ApiFailure::Gone(_) => DENIED_EXTRA,
-                    ApiFailure::Unavailable(_) | ApiFailure::Rejected(_) => Duration::ZERO,
+                    ApiFailure::Denied(_) => DENIED_EXTRA,
+                    ApiFailure::Unavailable(_) | ApiFailure::Rejected(_) | ApiFailure::Gone(_) => Duration::ZERO,
                 };
                 let extra = self.rng.between(Duration::ZERO, extra);
                 let delay = task.backoff.next(&mut self.rng) + extra;

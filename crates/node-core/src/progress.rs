@@ -249,7 +249,7 @@ impl Node {
         let Some(task) = self.tasks.get_mut(arn) else {
             return;
         };
-        if task.record.containers.iter().any(|c| c.docker_id.is_some() && !c.removed) {
+        if task.record.containers.iter().any(|c| !c.removed) {
             return;
         }
         task.record.shrink();
@@ -299,7 +299,8 @@ impl Task {
 fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now: Timestamp) -> Option<Step> {
     let (spec, state) = (record.spec.containers.get(i)?, record.containers.get(i)?);
     if state.stage == Stage::Stopped {
-        let removable = cleanup && !state.removed && state.docker_id.is_some();
+        // By name and whether or not one is known: a create that timed out may have made it after all.
+        let removable = cleanup && !state.removed;
         return (removable && docker_up && state.op.is_none()).then_some(Step::Remove);
     }
     if !state.free(now) {

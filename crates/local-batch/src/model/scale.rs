@@ -5,6 +5,12 @@ use super::container::Shape;
 use super::node::{NewNode, Node};
 use super::{Effect, State};
 use crate::clock::Millis;
+use crate::events::JobStatus;
+use crate::ids::JobId;
+
+/// Batch's words for a job that is larger than any instance.
+const MISFIT: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher \
+                      than that can be met by the CE(s) attached to the job queue.";
 
 /// Room that is on its way: an instance that has not registered yet, or whose agent will be back.
 struct Room {
@@ -15,6 +21,7 @@ struct Room {
 impl State {
     /// Launches instances for the jobs that neither fit now nor will fit what is coming, up to the fleet's size.
     pub(crate) fn scale(&mut self, now: Millis) {
+        self.tell_misfits();
         let max = usize::try_from(self.fleet.max_nodes).unwrap_or(usize::MAX);
         let mut live = self.nodes.values().filter(|node| node.state.is_live()).count();
         if self.closing || live >= max {
@@ -42,6 +49,29 @@ impl State {
                     rooms.push(room);
                 }
             }
+        }
+    }
+
+    /// Says of jobs why they will wait for ever, as Batch does, when no node is large enough for them.
+    fn tell_misfits(&mut self) {
+        if self.fleet.max_nodes == 0 {
+            return;
+        }
+        let capacities = self.instances.values().filter(|i| i.status == InstanceStatus::Active).map(|i| i.capacity());
+        let largest: Vec<Shape> = capacities.chain([self.fleet.offers]).collect();
+        let misfits =
+            self.runnable.values().flatten().filter(|(shape, _)| !largest.iter().any(|room| shape.fits(*room)));
+        let untold: Vec<JobId> = misfits
+            .flat_map(|(_, line)| line)
+            .map(|(_, id)| id)
+            .filter(|id| self.jobs.get(id).is_some_and(|job| job.status_reason.is_none()))
+            .cloned()
+            .collect();
+        for id in untold {
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.status_reason = Some(MISFIT.to_owned());
+            }
+            self.set_status(&id, JobStatus::Runnable);
         }
     }
 
@@ -114,8 +144,9 @@ mod tests {
         }
         assert_eq!(w.state.nodes.len(), 2);
         let mut w = World::with_fleet(2, 1024, 1024);
-        w.submit(serde_json::json!({"containerOverrides": {"vcpus": 2}}));
+        let id = w.submit(serde_json::json!({"containerOverrides": {"vcpus": 2}}));
         assert!(w.state.nodes.is_empty());
+        assert!(w.state.job(&id).unwrap().status_reason.as_ref().unwrap().starts_with("MISCONFIGURATION"));
     }
 
     #[test]

@@ -13,9 +13,9 @@ use tracing::error;
 use crate::docker;
 use crate::events::PlaneEvent;
 use crate::hub::Hub;
-use crate::ids::{Ec2Id, TaskArn};
+use crate::ids::Ec2Id;
 use crate::imds;
-use crate::model::cluster::Task;
+use crate::model::cluster::{Task, TaskStatus};
 use crate::model::node::NodeState;
 
 /// The life of an instance that the plane launched, from its first byte on disk to its end.
@@ -65,14 +65,22 @@ pub(crate) async fn run_by_hand(hub: Arc<Hub>, id: Ec2Id, listener: TcpListener)
 
 /// The disk goes with the host: its tasks' containers are removed, then its tasks are lost.
 async fn end(hub: &Arc<Hub>, id: &Ec2Id) {
-    let tasks: BTreeSet<TaskArn> = hub.read(|state| {
+    let (tasks, coming) = hub.read(|state| {
         let on_node = |task: &&Task| {
             state.instances.get(&task.instance).is_some_and(|instance| instance.ec2_id.as_ref() == Some(id))
         };
-        state.tasks.values().filter(on_node).map(|task| task.arn.clone()).collect()
+        let tasks = state.tasks.values().filter(on_node);
+        let (mut all, mut coming) = (BTreeSet::new(), BTreeSet::new());
+        for task in tasks {
+            all.insert(task.arn.clone());
+            if task.was_sent && task.status == TaskStatus::Pending {
+                coming.insert(task.arn.clone());
+            }
+        }
+        (all, coming)
     });
     if let Some(docker) = hub.logs.docker.as_ref().filter(|_| !tasks.is_empty()) {
-        docker::remove_containers(docker, &hub.logs, &tasks).await;
+        docker::remove_containers(docker, &hub.logs, &tasks, coming).await;
     }
     hub.update(|state, now| state.node_gone(id, now));
 }

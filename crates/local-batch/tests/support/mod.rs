@@ -1,5 +1,7 @@
 //! A plane to test, raw HTTP to talk to it, and a fake agent.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use ecs_wire::acs::{AckRequest, PayloadMessage};
@@ -17,25 +19,25 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub struct World {
-    pub plane: Plane,
-    pub dir: TempDir,
+pub(crate) struct World {
+    pub(crate) plane: Plane,
+    pub(crate) dir: TempDir,
 }
 
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
     }
 }
 
 /// A plane with environment `ce`, queue `q` and definition `d`.
-pub async fn world(max_nodes: u32, node: NodeTemplate) -> World {
+pub(crate) async fn world(max_nodes: u32, node: NodeTemplate) -> World {
     let dir = tempfile::tempdir().unwrap();
     let plane = Plane::start(PlaneConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -58,7 +60,7 @@ pub async fn world(max_nodes: u32, node: NodeTemplate) -> World {
 }
 
 /// One HTTP request on a connection of its own.
-pub async fn http(endpoint: &str, request: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn http(endpoint: &str, request: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let address = endpoint.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await.unwrap();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -75,55 +77,55 @@ pub async fn http(endpoint: &str, request: &str, headers: &[(&str, &str)], body:
 }
 
 impl World {
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         self.plane.endpoint()
     }
 
-    pub async fn try_batch(&self, operation: &str, body: &str) -> Answer {
+    pub(crate) async fn try_batch(&self, operation: &str, body: &str) -> Answer {
         // As busybox wget sends it.
         let form = [("Content-Type", "application/x-www-form-urlencoded")];
         http(&self.endpoint(), &format!("POST /v1/{operation}"), &form, body).await
     }
 
-    pub async fn batch(&self, operation: &str, body: Value) -> Value {
+    pub(crate) async fn batch(&self, operation: &str, body: Value) -> Value {
         let answer = self.try_batch(operation, &body.to_string()).await;
         assert_eq!(answer.status, 200, "{operation}: {}", answer.body);
         answer.json()
     }
 
-    pub async fn try_ecs(&self, operation: &str, body: Value) -> Answer {
+    pub(crate) async fn try_ecs(&self, operation: &str, body: Value) -> Answer {
         let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
         let headers = [("Content-Type", "application/x-amz-json-1.1"), ("X-Amz-Target", target.as_str())];
         http(&self.endpoint(), "POST /", &headers, &body.to_string()).await
     }
 
-    pub async fn ecs(&self, operation: &str, body: Value) -> Value {
+    pub(crate) async fn ecs(&self, operation: &str, body: Value) -> Value {
         let answer = self.try_ecs(operation, body).await;
         assert_eq!(answer.status, 200, "{operation}: {}", answer.body);
         answer.json()
     }
 
-    pub async fn ec2(&self, form: &str) -> Answer {
+    pub(crate) async fn ec2(&self, form: &str) -> Answer {
         http(&self.endpoint(), "POST /", &[], form).await
     }
 
-    pub async fn cluster(&self) -> String {
+    pub(crate) async fn cluster(&self) -> String {
         let found = self.batch("describecomputeenvironments", json!({})).await;
         found["computeEnvironments"][0]["ecsClusterArn"].as_str().unwrap().to_owned()
     }
 
-    pub async fn submit(&self, more: Value) -> String {
+    pub(crate) async fn submit(&self, more: Value) -> String {
         let mut request = json!({"jobName": "j", "jobQueue": "q", "jobDefinition": "d"});
         request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.batch("submitjob", request).await["jobId"].as_str().unwrap().to_owned()
     }
 
-    pub async fn job(&self, id: &str) -> Value {
+    pub(crate) async fn job(&self, id: &str) -> Value {
         self.batch("describejobs", json!({"jobs": [id]})).await["jobs"][0].clone()
     }
 
     /// Waits until the job has this status.
-    pub async fn job_in(&self, id: &str, status: &str) -> Value {
+    pub(crate) async fn job_in(&self, id: &str, status: &str) -> Value {
         let wait = async {
             loop {
                 let job = self.job(id).await;
@@ -138,13 +140,13 @@ impl World {
     }
 
     /// An instance made by hand: its id and the address of its metadata service.
-    pub async fn instance(&self) -> (String, String) {
+    pub(crate) async fn instance(&self) -> (String, String) {
         let answer = self.ec2("Action=RunInstances&MinCount=1&MaxCount=1&ImageId=ami-1").await;
         (between(&answer.body, "<instanceId>", "<"), between(&answer.body, "<value>", "<"))
     }
 
     /// A fake agent on an instance, registered with 2 vCPUs and 1 GiB, and connected.
-    pub async fn agent(&self, instance_id: &str) -> Agent {
+    pub(crate) async fn agent(&self, instance_id: &str) -> Agent {
         let cluster = self.cluster().await;
         let resource = |name: &str, n: u32| json!({"name": name, "type": "INTEGER", "integerValue": n});
         let request = json!({"cluster": cluster, "totalResources": [resource("CPU", 2048), resource("MEMORY", 1024)],
@@ -154,12 +156,12 @@ impl World {
         self.connect(&arn).await
     }
 
-    pub async fn connect(&self, arn: &str) -> Agent {
+    pub(crate) async fn connect(&self, arn: &str) -> Agent {
         let socket = self.dial(arn, Some("AWS4-HMAC-SHA256 Credential=x")).await.unwrap();
         Agent { socket, arn: arn.to_owned() }
     }
 
-    pub async fn dial(&self, arn: &str, authorization: Option<&str>) -> Result<Socket, Error> {
+    pub(crate) async fn dial(&self, arn: &str, authorization: Option<&str>) -> Result<Socket, Error> {
         let found = self.ecs("DiscoverPollEndpoint", json!({"containerInstance": arn})).await;
         let endpoint = found["endpoint"].as_str().unwrap().replacen("http", "ws", 1);
         let query: String = arn.bytes().map(|b| format!("%{b:02x}")).collect();
@@ -170,7 +172,7 @@ impl World {
         tokio_tungstenite::connect_async(request).await.map(|(socket, _)| socket)
     }
 
-    pub async fn report(&self, task: &str, status: &str, exit_code: Option<i32>) -> Value {
+    pub(crate) async fn report(&self, task: &str, status: &str, exit_code: Option<i32>) -> Value {
         let mut container = json!({"containerName": "default", "status": status});
         if let Some(code) = exit_code {
             container["exitCode"] = json!(code);
@@ -182,14 +184,14 @@ impl World {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-pub struct Agent {
+pub(crate) struct Agent {
     socket: Socket,
-    pub arn: String,
+    pub(crate) arn: String,
 }
 
 impl Agent {
     /// The next message but heartbeats.
-    pub async fn next(&mut self) -> ToAgent {
+    pub(crate) async fn next(&mut self) -> ToAgent {
         let read = async {
             loop {
                 let Some(Ok(Message::Text(text))) = self.socket.next().await else { panic!("the session ended") };
@@ -203,7 +205,7 @@ impl Agent {
     }
 
     /// The next payload, not acknowledged.
-    pub async fn payload(&mut self) -> PayloadMessage {
+    pub(crate) async fn payload(&mut self) -> PayloadMessage {
         loop {
             if let ToAgent::PayloadMessage(payload) = self.next().await {
                 return payload;
@@ -212,7 +214,7 @@ impl Agent {
     }
 
     /// The next payload's only task, acknowledged.
-    pub async fn task(&mut self) -> Value {
+    pub(crate) async fn task(&mut self) -> Value {
         let payload = self.payload().await;
         let ack = AckRequest {
             cluster: payload.cluster_arn,
@@ -224,12 +226,12 @@ impl Agent {
         payload.tasks[0].clone()
     }
 
-    pub async fn send(&mut self, message: FromAgent) {
+    pub(crate) async fn send(&mut self, message: FromAgent) {
         self.socket.send(Message::text(message.encode())).await.unwrap();
     }
 
     /// Waits for the plane to end the session.
-    pub async fn closed(mut self) {
+    pub(crate) async fn closed(mut self) {
         let read = async {
             while let Some(Ok(frame)) = self.socket.next().await {
                 if frame.is_close() {
@@ -241,7 +243,31 @@ impl Agent {
     }
 }
 
-pub fn between(text: &str, before: &str, after: &str) -> String {
+/// A node program that notes its start and then does `then`.
+pub(crate) fn program(dir: &Path, then: &str) -> NodeTemplate {
+    let path = dir.join("program");
+    std::fs::write(
+        &path,
+        format!("#!/bin/sh\necho \"$AWS_EC2_METADATA_SERVICE_ENDPOINT $3\" >> {}/starts\n{then}\n", dir.display()),
+    )
+    .unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    NodeTemplate { program: path, vcpus: Some(1.0), memory_mib: Some(512), ..NodeTemplate::default() }
+}
+
+/// The lines that the program noted, once there are so many.
+pub(crate) async fn starts(dir: &Path, count: usize) -> Vec<String> {
+    for _ in 0..500 {
+        let text = std::fs::read_to_string(dir.join("starts")).unwrap_or_default();
+        if text.lines().count() >= count {
+            return text.lines().map(str::to_owned).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the program was not started {count} times");
+}
+
+pub(crate) fn between(text: &str, before: &str, after: &str) -> String {
     let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}"));
     rest.split_once(after).unwrap().0.to_owned()
 }
