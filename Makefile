@@ -16,6 +16,9 @@ lint:   ## clippy and shellcheck, warnings denied
 fmt:    ## Format the Rust sources
 	@cargo fmt --all
 
+docs:   ## Write the reference of settings again, from the agent's own table
+	@scripts/docs.sh
+
 bench:  ## The figures in README
 	@cargo bench
 
@@ -23,4 +26,4 @@ clean:  ## Everything that was built or made by tests and demo; what was install
 	@cargo clean
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench clean
+.PHONY: help demo test lint fmt docs bench clean

@@ -24,7 +24,7 @@ main() {
 run_tests() {
   local venv
   venv=$(realpath -m "$TEST_VENV")
-  export PATH="$venv/bin:$PATH"
+  export TEST_VENV=$venv PATH="$venv/bin:$PATH"
   if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run "$@"
   else

@@ -69,13 +69,15 @@ fn unreported(node: &NodeStatus) -> Vec<report::Unreported> {
 
 fn task(task: &TaskView, age: Duration) -> report::Task {
     let job = task.job.as_ref();
+    // Nobody wants a task that is over to run.
+    let to_stop = task.stop_wanted || task.known == TaskStatus::Stopped;
     report::Task {
         task: task.task.to_string(),
         job_id: job.map(|j| j.job_id.clone()),
         queue: job.map(|j| j.queue.clone()),
         attempt: job.map(|j| j.attempt.clone()),
         family: task.family.clone(),
-        desired: if task.stop_wanted { TaskStatus::Stopped } else { TaskStatus::Running }.as_str().to_owned(),
+        desired: if to_stop { TaskStatus::Stopped } else { TaskStatus::Running }.as_str().to_owned(),
         known: task.known.as_str().to_owned(),
         sent: Some(task.sent.as_str().to_owned()),
         age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),

@@ -53,6 +53,8 @@ pub struct Node {
     pub(crate) policy: Policy,
     pub(crate) rng: Rng,
     pub(crate) started_at: Timestamp,
+    /// This process has been told who the host is. What was saved may be another machine's until then.
+    identified: bool,
     /// `None` until the host knows who it is.
     pub(crate) record: Option<NodeRecord>,
     pub(crate) tasks: BTreeMap<TaskArn, Task>,
@@ -81,6 +83,7 @@ impl Node {
             policy,
             rng: Rng::new(seed),
             started_at: now,
+            identified: false,
             record: saved.node,
             tasks: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -155,6 +158,9 @@ impl Node {
     /// When [`Node::handle_timeout`] next has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
+        if !self.identified {
+            return None;
+        }
         let tasks = self.tasks.values().filter_map(|t| self.task_wakes_at(t));
         let reconcile = self.reconcile_at.filter(|_| self.docker_up);
         tasks.chain(reconcile).chain(self.session.wakes_at()).chain(self.leaving_wakes_at()).min()
@@ -208,8 +214,12 @@ impl Node {
         retry.into_iter().chain(submit).chain(cleanup).min()
     }
 
-    /// Moves everything that an event touched as far as it will go.
+    /// Moves everything that an event touched as far as it will go. Nothing goes anywhere before [`Event::Identified`]: the
+    /// shell has no cloud to carry a command to, and one that it cannot carry out would never be answered.
     fn settle(&mut self, now: Timestamp) {
+        if !self.identified {
+            return;
+        }
         while let Some(arn) = self.touched.pop_first() {
             self.advance(&arn, now);
         }
@@ -255,6 +265,7 @@ impl Node {
                 });
             }
         }
+        self.identified = true;
         self.save_node();
         self.touch_all();
         self.start_registering();

@@ -1,0 +1,198 @@
+//! `kill -9` at any moment: every job is reported once with its true exit code, runs once, and stays under control.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::common::agent::{Agent, Setup};
+use crate::common::plane::Plane;
+use crate::common::proxy::Proxy;
+use crate::common::{PATIENCE, docker, eventually, lines, text};
+
+/// Notes its start in `/work/<name>.starts`, waits for `/work/<name>.go`, and ends with `code`.
+fn waiting(name: &str, code: u8) -> String {
+    format!("echo start >>/work/{name}.starts; while [ ! -e /work/{name}.go ]; do sleep 0.05; done; exit {code}")
+}
+
+fn release(work: &Path, name: &str) {
+    std::fs::write(work.join(format!("{name}.go")), "").unwrap();
+}
+
+fn starts(work: &Path, name: &str) -> usize {
+    lines(&work.join(format!("{name}.starts")))
+}
+
+#[test]
+fn an_agent_killed_while_jobs_run_finds_all_of_them_again() {
+    let plane = Plane::without_nodes();
+    let wire = Proxy::to(&plane.endpoint);
+    let setup = Setup::on(&plane, &plane.run_instance()).through(&wire.endpoint).set("cpu", "4");
+    let mut agent = Agent::start(setup);
+    let dir = tempfile::tempdir().unwrap();
+    let work = dir.path();
+    plane.define_with_work("wait", work);
+    let submit = |name: &str, code| plane.shell("wait", &waiting(name, code));
+    let ends = [("zero", 0), ("three", 3), ("forty-two", 42)].map(|(name, code)| (name, code, submit(name, code)));
+    let long = plane.shell("wait", "trap 'exit 9' TERM; echo start >>/work/long.starts; while :; do sleep 0.05; done");
+    let task_of = |id: &str| text(&plane.job(id)["container"]["taskArn"]).to_owned();
+    for (name, id) in ends.iter().map(|(name, _, id)| (*name, id)).chain([("long", &long)]) {
+        plane.job_in(id, "RUNNING");
+        eventually("its first words", || (starts(work, name) == 1).then_some(()));
+    }
+    let queued = submit("queued", 7);
+    plane.job_in(&queued, "RUNNABLE");
+
+    agent.process().kill();
+    for (name, code, id) in &ends {
+        release(work, name);
+        let task = task_of(id);
+        eventually("the container's end", || {
+            let state = docker::inspect(&task)["State"].take();
+            (state["Status"] == "exited" && state["ExitCode"] == *code).then_some(())
+        });
+        assert_eq!(plane.job(id)["status"], "RUNNING", "nobody was there to tell");
+    }
+    agent.start_again();
+    for (name, code, id) in &ends {
+        let job = plane.ended(id);
+        assert_eq!(job["container"]["exitCode"], *code, "{job:#}");
+        assert_eq!(job["attempts"].as_array().unwrap().len(), 1);
+        assert_eq!(starts(work, name), 1, "it ran once");
+        let reports = wire.stopped(&task_of(id));
+        assert_eq!(reports.len(), 1, "one end, one report: {reports:?}");
+        assert_eq!(reports[0]["containers"][0]["exitCode"], *code);
+    }
+    // There is room now for the one that waited; the long one goes on, and can be stopped.
+    plane.job_in(&queued, "RUNNING");
+    release(work, "queued");
+    assert_eq!(plane.job_in(&queued, "FAILED")["container"]["exitCode"], 7);
+    assert_eq!(plane.job(&long)["status"], "RUNNING");
+    plane.batch("terminatejob", &json!({"jobId": long, "reason": "enough"}));
+    let job = plane.job_in(&long, "FAILED");
+    assert_eq!((text(&job["statusReason"]), &job["container"]["exitCode"]), ("enough", &json!(9)));
+    for (name, id) in [("long", &long), ("queued", &queued)] {
+        assert_eq!((starts(work, name), wire.stopped(&task_of(id)).len()), (1, 1), "{name}");
+    }
+    assert_eq!(plane.ecs("ListTasks", &json!({"cluster": plane.cluster("local")}))["taskArns"], json!([]));
+}
+
+/// Killed again and again while jobs are being started and ended.
+#[test]
+fn an_agent_killed_again_and_again_loses_nothing() {
+    const JOBS: u8 = 12;
+    const KILLS: u32 = 8;
+    let plane = Plane::without_nodes();
+    let mut agent = Agent::on(&plane);
+    let dir = tempfile::tempdir().unwrap();
+    plane.define_with_work("short", dir.path());
+    let script = |n: u8| format!("echo start >>/work/{n}.starts; sleep 0.$(({n} % 7)); exit {n}");
+    let jobs: Vec<String> = (0..JOBS).map(|n| plane.shell("short", &script(n))).collect();
+    for n in 0..KILLS {
+        // Each time at another moment of the agent's life: it registers within the first of these.
+        thread::sleep(Duration::from_millis(100 + u64::from(n) * 60));
+        agent.process().kill();
+        agent.start_again();
+    }
+    for (n, id) in (0..JOBS).zip(&jobs) {
+        let job = plane.ended(id);
+        assert_eq!(job["container"]["exitCode"], n, "{job:#}");
+        assert_eq!(job["attempts"].as_array().unwrap().len(), 1);
+        assert_eq!(starts(dir.path(), &n.to_string()), 1, "job {n} ran once");
+    }
+}
+
+#[test]
+fn a_crash_before_any_commit_changes_nothing() {
+    crash_everywhere("before");
+}
+
+#[test]
+fn a_crash_after_any_commit_changes_nothing() {
+    crash_everywhere("after");
+}
+
+/// Crashes at the first commit, the second, and so on, each in a world of its own, until the story is over before the crash.
+fn crash_everywhere(when: &str) {
+    /// The story has at least so many: the node, three tasks, what Docker did for them, what was reported.
+    const FEWEST: u32 = 6;
+    const AT_ONCE: usize = 4;
+    let plane = Plane::without_nodes();
+    // The next commit to crash at, and whether a story was over before.
+    let next = Mutex::new((1, false));
+    thread::scope(|scope| {
+        let worker = || {
+            loop {
+                let n = {
+                    let mut next = next.lock().unwrap();
+                    if next.1 {
+                        return;
+                    }
+                    next.0 += 1;
+                    next.0 - 1
+                };
+                if !crash_at(&plane, n, when) {
+                    next.lock().unwrap().1 = true;
+                }
+            }
+        };
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+    let crashes = next.into_inner().unwrap().0 - 1;
+    assert!(crashes >= FEWEST, "only {crashes} stories {when} a commit");
+}
+
+/// Three jobs on a host of their own, whose agent crashes at its `n`th commit. `false` if it made fewer.
+fn crash_at(plane: &Plane, n: u32, when: &str) -> bool {
+    let at = format!("{when}-{n}");
+    plane.environment(&at);
+    let dir = tempfile::tempdir().unwrap();
+    let (work, marker) = (dir.path(), dir.path().join("crashed"));
+    plane.define_with_work(&at, work);
+    let jobs = [0, 3, 42].map(|code: u8| {
+        let script = format!("echo start >>/work/{code}.starts; exit {code}");
+        let command = json!(["sh", "-c", script]);
+        let request = json!({"jobDefinition": at, "jobQueue": at, "containerOverrides": {"command": command}});
+        (code, plane.submit(&request))
+    });
+    let instance = plane.run_instance();
+    let setup = Setup::on(plane, &instance)
+        .set("compute_environment", &format!("{at:?}"))
+        .env("BATCH_NODE_AGENT_TEST_CRASH", &format!("{n}:{when}:{}", marker.display()));
+    let mut agent = Agent::start(setup);
+    eventually(&format!("the end of all jobs, after a crash {at}"), || {
+        if agent.process().exited().is_some() {
+            agent.start_again();
+        }
+        let over = |id: &str| ["SUCCEEDED", "FAILED"].contains(&text(&plane.job(id)["status"]));
+        jobs.iter().all(|(_, id)| over(id)).then_some(())
+    });
+    // The last commits follow the last report, which the plane has by now.
+    let nothing_left = || {
+        if agent.process().exited().is_some() {
+            agent.start_again();
+        }
+        let status = crate::common::status(agent.dir())?;
+        (status["unreported"] == json!([]) && status["state"]["acs_connected"] == true).then_some(())
+    };
+    eventually(&format!("nothing unreported, after a crash {at}"), nothing_left);
+    for (code, id) in &jobs {
+        let job = plane.job(id);
+        assert_eq!(job["container"]["exitCode"], *code, "crash {at}: {job:#}\n{}", agent.log());
+        assert_eq!(job["attempts"].as_array().unwrap().len(), 1, "crash {at}");
+        assert_eq!(starts(work, &code.to_string()), 1, "crash {at}: job {code} ran once\n{}", agent.log());
+    }
+    plane.terminate_instance(&instance.id);
+    let has_crashed = marker.exists();
+    if has_crashed {
+        let starts = agent.count("batch-node-agent starts");
+        assert_eq!(starts, 2, "crash {at}: one crash, one more start");
+    }
+    assert!(agent.process().ends_within(Duration::ZERO).is_none() || PATIENCE.is_zero(), "it lives on after crash {at}");
+    has_crashed
+}

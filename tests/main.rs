@@ -1,0 +1,26 @@
+//! What crosses a process: the built binary against real Docker and the embedded plane, one file per capability. Every test
+//! has a plane and data of its own, so that all may run at once.
+
+#[cfg(test)]
+mod common;
+
+#[cfg(test)]
+mod aws_cli;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod boto3;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod job;
+#[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod node_life;
+#[cfg(test)]
+mod signals;
+#[cfg(test)]
+mod status;
