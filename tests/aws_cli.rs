@@ -54,10 +54,20 @@ impl Aws<'_> {
 fn a_job_from_the_first_command_to_its_output() {
     let plane = Plane::start(&["--empty", "--max-nodes", "1"]);
     let aws = Aws(&plane);
-    let made = aws.ok(&["batch", "create-compute-environment", "--compute-environment-name", "ce", "--type", "UNMANAGED"]);
+    let made =
+        aws.ok(&["batch", "create-compute-environment", "--compute-environment-name", "ce", "--type", "UNMANAGED"]);
     assert_eq!(made["computeEnvironmentName"], "ce");
     let order = "order=1,computeEnvironment=ce";
-    aws.ok(&["batch", "create-job-queue", "--job-queue-name", "q", "--priority", "1", "--compute-environment-order", order]);
+    aws.ok(&[
+        "batch",
+        "create-job-queue",
+        "--job-queue-name",
+        "q",
+        "--priority",
+        "1",
+        "--compute-environment-order",
+        order,
+    ]);
     let container = json!({"image": "busybox", "command": ["sh", "-c", "echo Ref::greeting $NAME; exit 0"],
         "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]});
     let container = container.to_string();
@@ -83,7 +93,10 @@ fn a_job_from_the_first_command_to_its_output() {
     assert!(text(&job["container"]["containerInstanceArn"]).contains(":container-instance/ce_Batch_"));
     let attempts = job["attempts"].as_array().unwrap();
     assert_eq!(attempts.len(), 1);
-    assert_eq!((&attempts[0]["container"]["taskArn"], &attempts[0]["container"]["exitCode"]), (&json!(task), &json!(0)));
+    assert_eq!(
+        (&attempts[0]["container"]["taskArn"], &attempts[0]["container"]["exitCode"]),
+        (&json!(task), &json!(0))
+    );
     assert_eq!(attempts[0]["stoppedAt"], job["stoppedAt"]);
 
     let stream = text(&job["container"]["logStreamName"]);
@@ -100,7 +113,8 @@ fn a_job_from_the_first_command_to_its_output() {
     assert_eq!((text(&environment["type"]), text(&environment["status"])), ("UNMANAGED", "VALID"));
     let queues = aws.ok(&["batch", "describe-job-queues", "--job-queues", "q"]);
     assert_eq!(queues["jobQueues"][0]["state"], "ENABLED");
-    let definitions = aws.ok(&["batch", "describe-job-definitions", "--job-definition-name", "greet", "--status", "ACTIVE"]);
+    let definitions =
+        aws.ok(&["batch", "describe-job-definitions", "--job-definition-name", "greet", "--status", "ACTIVE"]);
     assert_eq!(definitions["jobDefinitions"][0]["containerProperties"]["image"], "busybox");
 }
 

@@ -13,7 +13,10 @@ fn secrets(instance: &Instance) -> Vec<String> {
     let imds = format!("{}/latest", instance.imds.clone().unwrap());
     let token = http::put(&format!("{imds}/api/token"), ("X-aws-ec2-metadata-token-ttl-seconds", "60")).body;
     let get = |path: &str| {
-        let answer = http::get(&format!("{imds}/meta-data/iam/security-credentials/{path}"), ("X-aws-ec2-metadata-token", &token));
+        let answer = http::get(
+            &format!("{imds}/meta-data/iam/security-credentials/{path}"),
+            ("X-aws-ec2-metadata-token", &token),
+        );
         assert_eq!(answer.status, 200, "{path}");
         answer
     };
@@ -72,7 +75,8 @@ fn json_lines_name_their_job_and_hide_secrets_at_any_level() {
         }
         for [job, task] in &jobs {
             if line.contains(job) || line.contains(task) {
-                let values = of_job.map(|field| entry[field].as_str().unwrap_or_else(|| panic!("no {field} in {line}")));
+                let values =
+                    of_job.map(|field| entry[field].as_str().unwrap_or_else(|| panic!("no {field} in {line}")));
                 assert_eq!(values, [task, job, "local", "1"], "{line}");
                 seen.insert(job);
             }
@@ -92,7 +96,8 @@ fn text_is_for_people_and_hides_secrets_too() {
     let log = agent.log();
     assert!(!log.contains('\u{1b}'), "no colours in a file: {log}");
     for [job, task] in &jobs {
-        let names = [format!("task=\"{task}\""), format!("job_id=\"{job}\""), "queue=\"local\"".into(), "attempt=\"1\"".into()];
+        let names =
+            [format!("task=\"{task}\""), format!("job_id=\"{job}\""), "queue=\"local\"".into(), "attempt=\"1\"".into()];
         let parts: Vec<&str> = ["reported STOPPED"].into_iter().chain(names.iter().map(String::as_str)).collect();
         assert!(agent.line_now(&parts).is_some(), "{parts:?} in {log}");
     }

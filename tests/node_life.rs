@@ -47,7 +47,8 @@ fn a_node_without_work_drains_deregisters_and_terminates_itself() {
     let idle = between(&log, "container exited", "ACTIVE -> DRAINING");
     assert!(idle >= 2.0, "it was idle for {idle} s only");
     let phases = ["ACTIVE -> DRAINING", "DRAINING -> IDLE", "IDLE -> DEREGISTERING", "DEREGISTERING -> TERMINATING"];
-    let places: Vec<usize> = phases.iter().map(|phase| log.find(phase).unwrap_or_else(|| panic!("{phase}: {log}"))).collect();
+    let places: Vec<usize> =
+        phases.iter().map(|phase| log.find(phase).unwrap_or_else(|| panic!("{phase}: {log}"))).collect();
     assert!(places.is_sorted(), "{log}");
     assert!(!Path::new(&format!("/proc/{pid}")).exists(), "process {pid} is gone with its instance");
     let instance = text(&job["container"]["containerInstanceArn"]);

@@ -34,7 +34,10 @@ fn a_running_job_is_shown_with_what_it_uses() {
     assert_eq!(who["compute_environment"], "local");
     assert_eq!(who["container_instance"], job["container"]["containerInstanceArn"]);
     let state = &status["state"];
-    assert_eq!((text(&state["phase"]), &state["acs_connected"], text(&state["docker"])), ("ACTIVE", &json!(true), "up"));
+    assert_eq!(
+        (text(&state["phase"]), &state["acs_connected"], text(&state["docker"])),
+        ("ACTIVE", &json!(true), "up")
+    );
     assert_eq!(status["tasks"].as_array().unwrap().len(), 1);
     let task = &status["tasks"][0];
     assert_eq!((&task["task"], &task["job_id"]), (&job["container"]["taskArn"], &json!(id)));
@@ -52,7 +55,8 @@ fn a_running_job_is_shown_with_what_it_uses() {
     assert_eq!(agent.status()["unreported"], json!([]));
 
     let shown = human(&agent);
-    let row = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {shown}"));
+    let row =
+        |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {shown}"));
     assert!(row("instance ").contains(&instance.id) && row("cluster ").contains("local_Batch_"), "{shown}");
     assert!(row("state ").contains("ACTIVE") && row("environment ").contains("local"), "{shown}");
     let header: Vec<&str> = row("TASK ").split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();

@@ -52,7 +52,7 @@ fn start(config: Config) -> anyhow::Result<ExitStatus> {
     let status = runtime.block_on(agent::run(config, stop))?;
     // A name lookup or a commit that hangs must not hold up the exit: nothing is lost by leaving it.
     runtime.shutdown_background();
-    info!("batch-node-agent stops; containers keep running");
+    info!("batch-node-agent stops; containers that run keep running");
     Ok(status)
 }
 

@@ -54,8 +54,7 @@ async fn follow(docker: &Docker, events: &mpsc::Sender<Event>, up: &mut bool) ->
     docker.own_starts().clear();
     let mut stream = std::pin::pin!(docker.api.events(Some(options())));
     let mut listing = std::pin::pin!(list(docker, events));
-    let mut desk =
-        Desk { docker, events, waiting: VecDeque::new(), busy: BTreeSet::new(), looks: FuturesUnordered::new() };
+    let mut desk = Desk::new(docker, events);
     loop {
         // bollard opens the stream at its first poll: in order, so that it is asked for before the list is.
         tokio::select! {
@@ -85,7 +84,7 @@ fn options() -> EventsOptions {
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
     let filters = [
         ("type".to_owned(), words(&["container"])),
-        ("event".to_owned(), words(&["start", "die"])),
+        ("event".to_owned(), words(&["start", "oom", "die"])),
         ("label".to_owned(), words(&[labels::TASK_ARN])),
     ];
     EventsOptions {
@@ -122,6 +121,14 @@ struct Note {
     at: Option<Timestamp>,
 }
 
+impl Note {
+    /// An end with exit code 0 has nothing more to tell. To inspect it all the same would wait for Docker to tidy up behind the
+    /// container, which holds its lock for tens of milliseconds; every other end is inspected for what Docker says of it.
+    fn speaks_for_itself(&self) -> bool {
+        self.exit_code == Some(ExitCode(0))
+    }
+}
+
 /// The containers to look at. One container is looked at once at a time, so what is said about it keeps its order; an event
 /// about one that already waits adds nothing but its exit code.
 struct Desk<'a> {
@@ -129,12 +136,29 @@ struct Desk<'a> {
     events: &'a mpsc::Sender<Event>,
     waiting: VecDeque<Note>,
     busy: BTreeSet<DockerName>,
+    /// Containers in which something was killed for want of memory: an exit code of 0 does not tell the whole story.
+    short_of_memory: BTreeSet<DockerName>,
     looks: FuturesUnordered<BoxFuture<'a, Result<DockerName, OpFailure>>>,
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    fn new(docker: &'a Docker, events: &'a mpsc::Sender<Event>) -> Self {
+        Self {
+            docker,
+            events,
+            waiting: VecDeque::new(),
+            busy: BTreeSet::new(),
+            short_of_memory: BTreeSet::new(),
+            looks: FuturesUnordered::new(),
+        }
+    }
+
     fn note(&mut self, message: &EventMessage) {
         let Some(note) = note(message) else { return };
+        if message.action.as_deref() == Some("oom") {
+            self.short_of_memory.insert(note.name);
+            return;
+        }
         let own = self.docker.own_starts().remove(&note.name);
         if own && message.action.as_deref() == Some("start") {
             return;
@@ -150,9 +174,24 @@ impl Desk<'_> {
             let next = self.waiting.iter().position(|note| !self.busy.contains(&note.name));
             let Some(note) = next.and_then(|at| self.waiting.remove(at)) else { return };
             self.busy.insert(note.name.clone());
-            self.looks.push(look(self.docker, self.events, note).boxed());
+            let short = note.exit_code.is_some() && self.short_of_memory.remove(&note.name);
+            let look = if note.speaks_for_itself() && !short {
+                tell_end(self.events, note).boxed()
+            } else {
+                look(self.docker, self.events, note).boxed()
+            };
+            self.looks.push(look);
         }
     }
+}
+
+/// Tells an end that needs no inspecting.
+async fn tell_end(events: &mpsc::Sender<Event>, note: Note) -> Result<DockerName, OpFailure> {
+    let name = note.name.clone();
+    if let Some(seen) = told(None, note) {
+        tell(events, Event::Observed(name.clone(), seen)).await;
+    }
+    Ok(name)
 }
 
 /// Inspects and tells. A daemon that does not answer ends the stream, and the next one begins with the whole list.
@@ -221,6 +260,12 @@ mod tests {
         assert_eq!((seen.id, seen.running), (DockerId::new("abc"), Running::Exited(Some(ExitCode(137)))));
         assert_eq!(seen.finished_at, Some(Timestamp(1_795_341_600_123)));
         assert_eq!(told(None, die("")), None);
+    }
+
+    #[test]
+    fn only_an_end_with_code_0_speaks_for_itself() {
+        assert!(die("0").speaks_for_itself());
+        assert!(!die("137").speaks_for_itself() && !die("").speaks_for_itself());
     }
 
     #[test]

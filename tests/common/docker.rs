@@ -27,7 +27,8 @@ pub(crate) fn need_busybox() {
 /// The ids of all containers, running or not, of tasks whose ARN contains `part`: a cluster's name or a task's id.
 pub(crate) fn containers(part: &str) -> Vec<String> {
     let format = "{{.ID}} {{.Label \"com.amazonaws.ecs.task-arn\"}}";
-    let listing = docker(&["ps", "--all", "--no-trunc", "--filter", "label=com.amazonaws.ecs.task-arn", "--format", format]);
+    let listing =
+        docker(&["ps", "--all", "--no-trunc", "--filter", "label=com.amazonaws.ecs.task-arn", "--format", format]);
     let of_tasks = listing.lines().filter_map(|line| line.split_once(' '));
     of_tasks.filter(|(_, task)| task.contains(part)).map(|(id, _)| id.to_owned()).collect()
 }

@@ -1,1 +1,206 @@
-//! to come
+//! An ECS that says what a test tells it to: just enough of the API for an agent to join, a websocket for its frames, and
+//! a metadata service.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::agent::Setup;
+use super::{docker, eventually};
+
+pub(crate) struct FakeEcs {
+    cluster: String,
+    endpoint: String,
+    shared: Arc<Shared>,
+    /// Serves as long as this lives.
+    _runtime: Runtime,
+}
+
+struct Shared {
+    acs: String,
+    /// What `SubmitTaskStateChange` was told.
+    reports: Mutex<Vec<Value>>,
+    /// What came up the websocket.
+    frames: Mutex<Vec<Value>>,
+    /// Into the session that is open; one entry for each that ever was.
+    sessions: Mutex<Vec<UnboundedSender<String>>>,
+}
+
+impl FakeEcs {
+    pub(crate) fn start() -> Self {
+        docker::need_busybox();
+        let cluster = format!("fake-{}", uuid::Uuid::new_v4().simple());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let bind = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let (http, acs) = (bind(), bind());
+        let address = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+        let endpoint = address(&http);
+        let shared = Arc::new(Shared {
+            acs: address(&acs),
+            reports: Mutex::default(),
+            frames: Mutex::default(),
+            sessions: Mutex::default(),
+        });
+        let router = router(Arc::clone(&shared));
+        runtime.spawn(async move { axum::serve(http, router).await });
+        runtime.spawn(accept(acs, Arc::clone(&shared)));
+        Self { cluster, endpoint, shared, _runtime: runtime }
+    }
+
+    pub(crate) fn setup(&self) -> Setup {
+        Setup {
+            endpoint: self.endpoint.clone(),
+            imds: self.endpoint.clone(),
+            config: vec![
+                format!("cluster = {:?}", self.cluster),
+                r#"idle_timeout = "never""#.to_owned(),
+                r#"image_pull_behavior = "prefer-cached""#.to_owned(),
+            ],
+            environment: vec![
+                ("AWS_ACCESS_KEY_ID".to_owned(), "AKIDTEST".to_owned()),
+                ("AWS_SECRET_ACCESS_KEY".to_owned(), "secret".to_owned()),
+            ],
+            args: Vec::new(),
+        }
+    }
+
+    /// Sends a frame as it is.
+    pub(crate) fn send(&self, frame: &str) {
+        self.shared.sessions.lock().unwrap().last().unwrap().send(frame.to_owned()).unwrap();
+    }
+
+    /// A payload with these tasks.
+    pub(crate) fn payload(&self, message: &str, tasks: &[Value]) {
+        let message = json!({"messageId": message, "clusterArn": self.cluster, "containerInstanceArn": INSTANCE,
+            "seqNum": 1, "tasks": tasks});
+        self.send(&json!({"type": "PayloadMessage", "message": message}).to_string());
+    }
+
+    pub(crate) fn arn(&self, id: &str) -> String {
+        format!("arn:aws:ecs:us-east-1:123456789012:task/{}/{id}", self.cluster)
+    }
+
+    /// A task with one container that runs this script.
+    pub(crate) fn task(&self, id: &str, script: &str) -> Value {
+        let container = json!({"name": "default", "image": "busybox", "essential": true, "cpu": 10, "memory": 32,
+            "command": ["sh", "-c", script]});
+        json!({"arn": self.arn(id), "family": "fake", "version": "1", "desiredStatus": "RUNNING", "containers": [container]})
+    }
+
+    /// The reported end of a task, once there is one; later there must be no other.
+    pub(crate) fn stopped(&self, id: &str) -> Value {
+        let arn = self.arn(id);
+        eventually(&format!("the end of task {id}"), || {
+            let reports = self.shared.reports.lock().unwrap();
+            let ends: Vec<&Value> = reports.iter().filter(|r| r["task"] == arn && r["status"] == "STOPPED").collect();
+            assert!(ends.len() <= 1, "{ends:?}");
+            ends.first().map(|end| (*end).clone())
+        })
+    }
+
+    /// Waits for the report that a task runs.
+    pub(crate) fn running(&self, id: &str) -> Value {
+        let arn = self.arn(id);
+        eventually(&format!("task {id} in RUNNING"), || {
+            let reports = self.shared.reports.lock().unwrap();
+            reports.iter().find(|report| report["task"] == arn && report["status"] == "RUNNING").cloned()
+        })
+    }
+
+    /// Waits for the acknowledgement of a message.
+    pub(crate) fn acknowledged(&self, message: &str) {
+        eventually(&format!("the acknowledgement of {message}"), || self.has_acknowledged(message).then_some(()));
+    }
+
+    pub(crate) fn has_acknowledged(&self, message: &str) -> bool {
+        let frames = self.shared.frames.lock().unwrap();
+        frames.iter().any(|frame| frame["type"] == "AckRequest" && frame["message"]["messageId"] == message)
+    }
+
+    /// How many sessions the agent has opened.
+    pub(crate) fn sessions(&self) -> usize {
+        self.shared.sessions.lock().unwrap().len()
+    }
+}
+
+impl Drop for FakeEcs {
+    fn drop(&mut self) {
+        docker::remove(&self.cluster);
+    }
+}
+
+const INSTANCE: &str = "arn:aws:ecs:us-east-1:123456789012:container-instance/fake/1";
+
+fn router(shared: Arc<Shared>) -> Router {
+    let token = || async { ([("x-aws-ec2-metadata-token-ttl-seconds", "21600")], "token") };
+    Router::new()
+        .route("/", post(api))
+        .route("/latest/api/token", put(token))
+        .route("/latest/meta-data/instance-id", get(|| async { "i-0fake" }))
+        .route("/latest/dynamic/instance-identity/{part}", get(|| async { "signed" }))
+        .with_state(shared)
+}
+
+async fn api(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let request: Value = serde_json::from_slice(&body).unwrap();
+    let target = headers.get("x-amz-target").unwrap().to_str().unwrap();
+    let answer = match target.rsplit('.').next().unwrap() {
+        "RegisterContainerInstance" => {
+            let instance =
+                json!({"containerInstanceArn": INSTANCE, "attributes": request["attributes"], "status": "ACTIVE"});
+            json!({"containerInstance": instance})
+        }
+        "DiscoverPollEndpoint" => json!({"endpoint": shared.acs, "telemetryEndpoint": shared.acs}),
+        "SubmitTaskStateChange" => {
+            shared.reports.lock().unwrap().push(request);
+            json!({"acknowledgment": "ok"})
+        }
+        other => {
+            let error =
+                json!({"__type": "InvalidParameterException", "message": format!("{other} is not played here")});
+            return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+        }
+    };
+    Json(answer).into_response()
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (sender, to_send) = unbounded_channel();
+        tokio::spawn(session(stream, to_send, sender, Arc::clone(&shared)));
+    }
+}
+
+/// One websocket: what the test sends goes down, what the agent sends is kept.
+async fn session(
+    stream: TcpStream,
+    mut to_send: UnboundedReceiver<String>,
+    sender: UnboundedSender<String>,
+    shared: Arc<Shared>,
+) {
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+    shared.sessions.lock().unwrap().push(sender);
+    loop {
+        tokio::select! {
+            Some(text) = to_send.recv() => drop(socket.send(Message::text(text)).await),
+            frame = socket.next() => match frame {
+                Some(Ok(Message::Text(text))) => {
+                    shared.frames.lock().unwrap().push(serde_json::from_str(&text).unwrap());
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            },
+        }
+    }
+}

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use ureq::http::Response;
+use ureq::{Body, Error};
 
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -36,7 +38,7 @@ fn client() -> ureq::Agent {
     config.timeout_global(Some(Duration::from_secs(30))).build().new_agent()
 }
 
-fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+fn answer(result: Result<Response<Body>, Error>) -> Answer {
     let mut response = result.unwrap();
     Answer { status: response.status().as_u16(), body: response.body_mut().read_to_string().unwrap() }
 }

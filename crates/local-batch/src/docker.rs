@@ -45,13 +45,15 @@ pub(crate) async fn remove_containers(
             Ok(found) => found,
             Err(error) => return warn!(%error, "cannot list containers: those of terminated instances may be left"),
         };
-        coming.retain(|task| !found.values().any(|of| of == task));
         let ids: Vec<&String> = found.keys().collect();
         // Killing what has ended already is refused; that is as good.
         join_all(ids.iter().map(|id| docker.kill_container(id, None::<KillContainerOptions>))).await;
         logs.finished(&found.values().cloned().collect()).await;
-        join_all(ids.iter().map(|id| remove(docker, id))).await;
-        if coming.is_empty() {
+        let removed =
+            join_all(found.iter().map(|(id, task)| async move { remove(docker, id).await.then_some(task) })).await;
+        let removed: BTreeSet<&TaskArn> = removed.into_iter().flatten().collect();
+        coming.retain(|task| !removed.contains(task));
+        if coming.is_empty() && removed.len() == found.len() {
             return;
         }
         tokio::time::sleep(SWEEP_PAUSE).await;
@@ -70,9 +72,14 @@ async fn containers_of(docker: &Docker, tasks: &BTreeSet<TaskArn>) -> Result<BTr
     Ok(of_tasks.collect())
 }
 
-async fn remove(docker: &Docker, id: &str) {
+/// Whether it is gone now.
+async fn remove(docker: &Docker, id: &str) -> bool {
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-    if let Err(error) = docker.remove_container(id, Some(options)).await {
-        warn!(container = id, %error, "cannot remove a container of a terminated instance");
+    match docker.remove_container(id, Some(options)).await {
+        Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => true,
+        Err(error) => {
+            warn!(container = id, %error, "cannot remove a container of a terminated instance yet");
+            false
+        }
     }
 }

@@ -26,6 +26,8 @@ impl Node {
             self.commands.push_back(Command::Notice(Notice::DockerUp { containers: list.len() }));
         }
         self.docker_up = true;
+        self.docker_asked = true;
+        self.register_soon(now);
         self.reconcile_at = Some(now.after(crate::node::RECONCILE_EVERY));
         for (name, seen) in &list {
             self.observe(name, seen, now);
@@ -41,10 +43,11 @@ impl Node {
 
     /// Docker is gone for now. Operations under way will come back as unreachable; what waited for a slot queues again later.
     pub(crate) fn on_docker_down(&mut self, why: String) {
-        if self.docker_up {
+        if self.docker_up || !self.docker_asked {
             self.commands.push_back(Command::Notice(Notice::DockerDown(why)));
         }
         self.docker_up = false;
+        self.docker_asked = true;
         self.slots.clear_queues();
         for task in self.tasks.values_mut() {
             for container in &mut task.record.containers {
@@ -271,7 +274,8 @@ impl Node {
             Stage::Running => {
                 let container = task.record.spec.containers.get(i).map(|c| c.name.clone());
                 self.commands.extend(container.map(|c| Command::Notice(Notice::Running(arn.clone(), c))));
-                self.settle_task(&arn, now);
+                task.record.settle(now);
+                self.save_task_soon(&arn);
             }
             Stage::Stopped => {
                 self.note_exit(&arn, i);

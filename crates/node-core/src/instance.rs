@@ -145,6 +145,7 @@ impl Node {
     /// Takes the next step of the node's life, if one is due.
     pub(crate) fn leave(&mut self, now: Timestamp) {
         if self.phase() == Phase::Active
+            && self.session.registered
             && let Some(timeout) = self.policy.idle_timeout
             && self.live_tasks() == 0
             && now >= self.idle_since().after(timeout)
@@ -197,7 +198,9 @@ impl Node {
 
     pub(crate) fn leaving_wakes_at(&self) -> Option<Timestamp> {
         let idle = match (self.phase(), self.policy.idle_timeout) {
-            (Phase::Active, Some(timeout)) if self.live_tasks() == 0 => Some(self.idle_since().after(timeout)),
+            (Phase::Active, Some(timeout)) if self.session.registered && self.live_tasks() == 0 => {
+                Some(self.idle_since().after(timeout))
+            }
             _ => None,
         };
         idle.into_iter().chain(self.leaving.next_call).min()

@@ -62,6 +62,8 @@ pub struct Node {
     pub(crate) names: BTreeMap<DockerName, (TaskArn, usize)>,
     pub(crate) next_order: u64,
     pub(crate) docker_up: bool,
+    /// Whether it is known that Docker is up or down.
+    pub(crate) docker_asked: bool,
     pub(crate) slots: Slots,
     pub(crate) reconcile_at: Option<Timestamp>,
     pub(crate) session: Session,
@@ -69,6 +71,8 @@ pub struct Node {
     pub(crate) commands: VecDeque<Command>,
     touched: BTreeSet<TaskArn>,
     unsaved_tasks: BTreeSet<TaskArn>,
+    /// To be saved in the next turn: Docker would tell the same again after a crash, so this turn's commands need not wait.
+    unsaved_soon: BTreeSet<TaskArn>,
     forgotten: Vec<TaskArn>,
     unsaved_node: bool,
     clear_first: bool,
@@ -89,12 +93,14 @@ impl Node {
             names: BTreeMap::new(),
             next_order: 0,
             docker_up: false,
+            docker_asked: false,
             reconcile_at: None,
             session: Session::default(),
             leaving: Leaving::default(),
             commands: VecDeque::new(),
             touched: BTreeSet::new(),
             unsaved_tasks: BTreeSet::new(),
+            unsaved_soon: BTreeSet::new(),
             forgotten: Vec::new(),
             unsaved_node: false,
             clear_first: false,
@@ -147,7 +153,7 @@ impl Node {
             .map(|t| t.record.arn().clone())
             .collect();
         self.touched.extend(due);
-        if self.docker_up && self.reconcile_at.is_some_and(|at| at <= now) {
+        if self.identified && self.docker_up && self.reconcile_at.is_some_and(|at| at <= now) {
             self.reconcile_at = Some(now.after(RECONCILE_EVERY));
             self.commands.push_back(Command::Reconcile);
         }
@@ -160,6 +166,9 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         if !self.identified {
             return None;
+        }
+        if !self.unsaved_tasks.is_empty() {
+            return Some(self.started_at);
         }
         let tasks = self.tasks.values().filter_map(|t| self.task_wakes_at(t));
         let reconcile = self.reconcile_at.filter(|_| self.docker_up);
@@ -183,6 +192,8 @@ impl Node {
         {
             saves.push(Save::Node(Box::new(record.clone())));
         }
+        // Their turn is the next one, which poll_timeout makes due at once.
+        self.unsaved_tasks = std::mem::take(&mut self.unsaved_soon);
         saves
     }
 
@@ -300,6 +311,11 @@ impl Node {
 
     pub(crate) fn save_task(&mut self, arn: &TaskArn) {
         self.unsaved_tasks.insert(arn.clone());
+    }
+
+    /// Saves without making this turn's commands wait for it.
+    pub(crate) fn save_task_soon(&mut self, arn: &TaskArn) {
+        self.unsaved_soon.insert(arn.clone());
     }
 
     pub(crate) fn save_node(&mut self) {

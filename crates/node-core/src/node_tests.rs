@@ -72,6 +72,7 @@ impl Hand {
     fn pass(&mut self, by: Duration) -> Vec<Command> {
         self.now = self.now.after(by);
         self.node.handle_timeout(self.now);
+        while !self.node.take_saves().is_empty() {}
         let due = self.node.poll_timeout();
         assert!(due.is_none_or(|at| at > self.now), "the shell would spin");
         self.commands()
@@ -79,6 +80,7 @@ impl Hand {
 
     /// Passes time until the node next has something to do by the clock.
     fn next_due(&mut self) -> Vec<Command> {
+        while !self.node.take_saves().is_empty() {}
         let at = self.node.poll_timeout().expect("something is due");
         self.pass(at.since(self.now))
     }
@@ -177,6 +179,23 @@ fn a_job_runs_and_is_reported_step_by_step() {
     hand.on(Event::Removed(name, Ok(())));
     assert!(hand.node.status(hand.now).tasks.is_empty());
     assert!(!has(&hand.run(&spec), |c| matches!(c, Command::Pull { .. })), "a late repeat runs nothing");
+}
+
+#[test]
+fn running_is_reported_without_waiting_for_the_disk_and_saved_right_after() {
+    let mut hand = Hand::active(policy());
+    let spec = spec("t1");
+    let name = spec.docker_name(&spec.containers[0]);
+    hand.run(&spec);
+    hand.on(Event::Pulled(name.clone(), Ok(ImagePulled::default())));
+    hand.on(Event::Created(name.clone(), Ok(seen(Running::Created))));
+    hand.node.take_saves();
+    let commands = hand.on(Event::Started(name, Ok(seen(Running::Running))));
+    assert_eq!(submitted(&commands).unwrap().status, TaskStatus::Running);
+    assert!(hand.node.take_saves().is_empty());
+    assert!(hand.node.poll_timeout().unwrap() <= hand.now, "the next turn is due at once");
+    let saves = hand.node.take_saves();
+    assert!(matches!(saves.as_slice(), [Save::Task(t)] if t.containers[0].stage == Stage::Running));
 }
 
 #[test]
@@ -472,12 +491,78 @@ fn a_baked_image_of_another_host_starts_clean() {
 #[test]
 fn a_restart_registers_with_the_arn_it_had() {
     let first = Hand::active(policy());
-    let saved = Saved { node: first.node.record.clone(), tasks: Vec::new() };
+    let saved = Saved { node: first.node.record, tasks: Vec::new() };
     let mut hand = Hand::restored(policy(), saved);
     let commands = hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
     assert_eq!(commands, [Command::Register { previous: Some(ContainerInstanceArn::new("ci")) }]);
     hand.on(Event::Registered(Err(ApiFailure::Gone("INACTIVE".into()))));
     assert_eq!(hand.next_due(), [Command::Register { previous: None }]);
+}
+
+/// The shell cannot carry out a command before it knows who it is, and one that is not answered would wait for ever.
+#[test]
+fn a_restarted_node_asks_for_nothing_until_it_is_identified() {
+    let mut first = Hand::active(policy());
+    let (spec, name) = first.running("t1");
+    let tasks = vec![first.node.tasks[&spec.arn].record.clone()];
+    let node = first.node.record.clone();
+    let mut hand = Hand::restored(policy(), Saved { node, tasks });
+    let ended = (name, seen(Running::Exited(Some(ExitCode(3)))));
+    assert_eq!(hand.on(Event::DockerUp(vec![ended])), []);
+    assert_eq!(hand.pass(Duration::from_secs(3600)), []);
+    assert_eq!(hand.node.poll_timeout(), None);
+    let commands = hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
+    assert!(has(&commands, |c| matches!(c, Command::Register { .. })), "{commands:?}");
+    let change = submitted(&commands).unwrap();
+    assert_eq!((change.status, change.containers[0].exit_code), (TaskStatus::Stopped, Some(ExitCode(3))));
+}
+
+#[test]
+fn a_restarted_node_goes_on_leaving_once_it_is_identified() {
+    let mut record = Hand::active(policy()).node.record;
+    record.as_mut().unwrap().phase = Phase::Terminating;
+    let mut hand = Hand::restored(policy(), Saved { node: record, tasks: Vec::new() });
+    assert_eq!(hand.on(Event::DockerUp(Vec::new())), []);
+    let commands = hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
+    assert_eq!(commands, [Command::Terminate]);
+}
+
+#[test]
+fn a_host_that_was_slow_to_register_has_not_been_idle() {
+    let mut hand = Hand::restored(policy(), Saved::default());
+    hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
+    hand.pass(Duration::from_secs(3600));
+    hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci"))));
+    hand.pass(Duration::from_secs(59));
+    assert_eq!(hand.phase(), Phase::Active);
+    // Nor has one whose agent did not run.
+    let saved = Saved { node: hand.node.record.clone(), tasks: Vec::new() };
+    let mut hand = Hand::restored(policy(), saved);
+    hand.now = hand.now.after(Duration::from_secs(7200));
+    hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
+    hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci"))));
+    hand.pass(Duration::from_secs(59));
+    assert_eq!(hand.phase(), Phase::Active);
+    hand.pass(Duration::from_secs(1));
+    assert_eq!(hand.phase(), Phase::Draining);
+}
+
+#[test]
+fn docker_down_at_start_is_told_once_and_its_return_is_not_waited_out() {
+    let mut hand = Hand::restored(policy(), Saved::default());
+    let told = |node: &mut Node| {
+        std::iter::from_fn(|| node.next_command())
+            .filter(|c| matches!(c, Command::Notice(Notice::DockerDown(_))))
+            .count()
+    };
+    for expected in [1, 0] {
+        hand.node.handle(Event::DockerDown("no socket".into()), hand.now);
+        assert_eq!(told(&mut hand.node), expected);
+    }
+    hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
+    hand.on(Event::Registered(Err(ApiFailure::Unavailable("Docker must answer first".into()))));
+    hand.on(Event::DockerUp(Vec::new()));
+    assert_eq!(hand.pass(Duration::ZERO), [Command::Register { previous: None }]);
 }
 
 #[test]

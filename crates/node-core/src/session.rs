@@ -101,7 +101,10 @@ impl Node {
             Ok(arn) => {
                 self.session.register_backoff.reset();
                 self.session.inactive = false;
-                self.session.registered = true;
+                if !std::mem::replace(&mut self.session.registered, true) {
+                    // Until now nobody could give the host work: that was no idleness.
+                    self.note_idle(now);
+                }
                 self.adopt_registration(arn, now);
                 self.connect();
             }
@@ -154,6 +157,13 @@ impl Node {
             error,
             retry_ms: delay.as_millis() as u64,
         }));
+    }
+
+    /// What registration waits for (Docker, as a rule) has just changed: the next try is due now.
+    pub(crate) fn register_soon(&mut self, now: Timestamp) {
+        if self.session.register_at.is_some() {
+            self.session.register_at = Some(now);
+        }
     }
 
     fn connect(&mut self) {
