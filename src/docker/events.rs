@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::names;
+use super::oom::Shortages;
 use super::{Docker, labels, observe};
 
 /// Pauses between attempts to open the stream: the first, doubled up to the longest. A daemon restarts within seconds, and an
@@ -24,6 +25,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const REPLAY: Duration = Duration::from_secs(2);
 /// Containers inspected at a time. The stream is read on meanwhile: Docker drops the events of a reader that lags by 1024.
 const LOOKS: usize = 16;
+/// The exit code of a process that SIGKILL ended.
+const KILLED: ExitCode = ExitCode(128 + 9);
 
 /// Tells `events` of every change of a task's container until `stop`: `DockerUp` with all of them whenever the stream has been
 /// opened, `Observed` or `Missing` after each start and end, and `DockerDown` once when the daemon goes away.
@@ -54,7 +57,8 @@ async fn follow(docker: &Docker, events: &mpsc::Sender<Event>, up: &mut bool) ->
     docker.own_starts().clear();
     let mut stream = std::pin::pin!(docker.api.events(Some(options())));
     let mut listing = std::pin::pin!(list(docker, events));
-    let mut desk = Desk::new(docker, events);
+    let shortages = Shortages::default();
+    let mut desk = Desk::new(docker, events, &shortages);
     loop {
         // bollard opens the stream at its first poll: in order, so that it is asked for before the list is.
         tokio::select! {
@@ -134,21 +138,20 @@ impl Note {
 struct Desk<'a> {
     docker: &'a Docker,
     events: &'a mpsc::Sender<Event>,
+    shortages: &'a Shortages,
     waiting: VecDeque<Note>,
     busy: BTreeSet<DockerName>,
-    /// Containers in which something was killed for want of memory: an exit code of 0 does not tell the whole story.
-    short_of_memory: BTreeSet<DockerName>,
     looks: FuturesUnordered<BoxFuture<'a, Result<DockerName, OpFailure>>>,
 }
 
 impl<'a> Desk<'a> {
-    fn new(docker: &'a Docker, events: &'a mpsc::Sender<Event>) -> Self {
+    fn new(docker: &'a Docker, events: &'a mpsc::Sender<Event>, shortages: &'a Shortages) -> Self {
         Self {
             docker,
             events,
+            shortages,
             waiting: VecDeque::new(),
             busy: BTreeSet::new(),
-            short_of_memory: BTreeSet::new(),
             looks: FuturesUnordered::new(),
         }
     }
@@ -156,7 +159,7 @@ impl<'a> Desk<'a> {
     fn note(&mut self, message: &EventMessage) {
         let Some(note) = note(message) else { return };
         if message.action.as_deref() == Some("oom") {
-            self.short_of_memory.insert(note.name);
+            self.shortages.note(note.name);
             return;
         }
         let own = self.docker.own_starts().remove(&note.name);
@@ -174,11 +177,11 @@ impl<'a> Desk<'a> {
             let next = self.waiting.iter().position(|note| !self.busy.contains(&note.name));
             let Some(note) = next.and_then(|at| self.waiting.remove(at)) else { return };
             self.busy.insert(note.name.clone());
-            let short = note.exit_code.is_some() && self.short_of_memory.remove(&note.name);
+            let short = note.exit_code.is_some() && self.shortages.take(&note.name);
             let look = if note.speaks_for_itself() && !short {
                 tell_end(self.events, note).boxed()
             } else {
-                look(self.docker, self.events, note).boxed()
+                look(self.docker, self.events, self.shortages, note, short).boxed()
             };
             self.looks.push(look);
         }
@@ -195,7 +198,13 @@ async fn tell_end(events: &mpsc::Sender<Event>, note: Note) -> Result<DockerName
 }
 
 /// Inspects and tells. A daemon that does not answer ends the stream, and the next one begins with the whole list.
-async fn look(docker: &Docker, events: &mpsc::Sender<Event>, note: Note) -> Result<DockerName, OpFailure> {
+async fn look(
+    docker: &Docker,
+    events: &mpsc::Sender<Event>,
+    shortages: &Shortages,
+    note: Note,
+    short: bool,
+) -> Result<DockerName, OpFailure> {
     let name = note.name.clone();
     let (seen, gone) = match docker.inspect(&name).await {
         Ok(seen) => (Some(seen), false),
@@ -207,7 +216,11 @@ async fn look(docker: &Docker, events: &mpsc::Sender<Event>, note: Note) -> Resu
         Err(failure @ OpFailure::Unreachable(_)) => return Err(failure),
     };
     match told(seen, note) {
-        Some(seen) => tell(events, Event::Observed(name.clone(), seen)).await,
+        Some(mut seen) => {
+            let killed = seen.running == Running::Exited(Some(KILLED));
+            seen.oom_killed |= short || (killed && !seen.oom_killed && shortages.take_late(&name).await);
+            tell(events, Event::Observed(name.clone(), seen)).await;
+        }
         None if gone => tell(events, Event::Missing(name.clone())).await,
         None => {}
     }

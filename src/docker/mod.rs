@@ -11,6 +11,7 @@ mod events;
 mod failure;
 mod images;
 mod observe;
+mod oom;
 mod ops;
 mod transport;
 

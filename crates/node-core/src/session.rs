@@ -202,7 +202,10 @@ impl Node {
             }
         };
         self.session.connect_at = Some(now.after(delay));
-        self.commands.push_back(Command::Notice(Notice::SessionLost { cause, retry_ms: delay.as_millis() as u64 }));
+        // ECS hangs up on an instance that deregisters: as it should be.
+        if self.phase() != Phase::Deregistering {
+            self.commands.push_back(Command::Notice(Notice::SessionLost { cause, retry_ms: delay.as_millis() as u64 }));
+        }
         self.reregister_if_free();
     }
 
