@@ -39,19 +39,19 @@ pub struct NodeTemplate {
 /// Why the plane did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaneError {
-    #[error("cannot listen on {address}: {source}; choose another address or port")]
+    #[error("cannot listen on {address}; choose another address or port")]
     Listen {
         address: SocketAddr,
         #[source]
         source: std::io::Error,
     },
-    #[error("cannot make the data directory {path}: {source}; choose another or correct its permissions", path = path.display())]
+    #[error("cannot make the data directory {path}; choose another or correct its permissions", path = path.display())]
     DataDir {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("docker_host {host:?} cannot be used: {source}; give unix:///path/to/docker.sock")]
+    #[error("docker_host {host:?} cannot be used; give unix:///path/to/docker.sock")]
     Docker {
         host: String,
         #[source]
