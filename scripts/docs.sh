@@ -7,7 +7,8 @@ cargo build --quiet --bin batch-node-agent
 mkdir -p docs
 target/debug/batch-node-agent config --docs >docs/configuration.md
 awk '
-  NR == FNR { if (/^\|/) table = table $0 "\n"; next }
+  # The first table is the one of keys.
+  NR == FNR { if (/^\|/ && !over) table = table $0 "\n"; else if (table != "") over = 1; next }
   /<!-- config:end -->/ { inside = 0 }
   !inside { print }
   /<!-- config:begin -->/ { inside = 1; printf "%s", table }

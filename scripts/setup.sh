@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing on Debian or Ubuntu, and starts Docker where nothing answers. What is there is left as it is.
 #   scripts/setup.sh demo     a C compiler, Docker, a static busybox for the images
-#   scripts/setup.sh test     the same, and the AWS CLI and boto3 from PyPI in target/test-venv
+#   scripts/setup.sh test     the same, an image registry with htpasswd, and the AWS CLI and boto3 from PyPI in target/test-venv
 #   scripts/setup.sh lint     a C compiler and shellcheck
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ readonly APT_SECONDS=900 DOCKERD_SECONDS=60 DOCKERD_LOG=/var/log/dockerd.log
 main() {
   case "${1:-}" in
     demo) ensure_compiler; ensure_busybox; ensure_docker ;;
-    test) ensure_compiler; ensure_busybox; ensure_docker; ensure_test_venv ;;
+    test) ensure_compiler; ensure_busybox; ensure_docker; ensure_registry; ensure_test_venv ;;
     lint) ensure_compiler; ensure_shellcheck ;;
     *) die "usage: scripts/setup.sh demo|test|lint" ;;
   esac
@@ -26,6 +26,12 @@ ensure_compiler() {
 
 ensure_busybox() {
   static_busybox >/dev/null || apt_install "busybox, what the container images are made of" busybox-static
+}
+
+ensure_registry() {
+  command -v docker-registry >/dev/null || apt_install "a registry to pull images from, for the tests" docker-registry
+  command -v htpasswd >/dev/null || apt_install "htpasswd, for that registry's logins" apache2-utils
+  command -v openssl >/dev/null || apt_install "openssl, for certificates of the tests" openssl
 }
 
 ensure_shellcheck() {

@@ -5,22 +5,31 @@
 //! commit makes the whole turn durable, and only after it the turn's commands go out.
 
 mod carry;
+mod endpoint;
+mod environment;
 mod identify;
 mod notice;
+mod pull;
+mod roles;
 mod status;
+mod telemetry;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use node_core::{Command, Event, Node, Policy, Save, Timestamp};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::docker::Docker;
+use crate::docker::registry::Registries;
 use crate::exit::ExitStatus;
 use crate::serve::admin::{Admin, AdminError, AdminRequest};
+use crate::serve::credentials::CredentialStore;
+use crate::serve::endpoint::Reach;
+use crate::serve::task::Place;
 use crate::store::{Store, StoreError};
 use identify::Cloud;
 
@@ -73,6 +82,12 @@ pub(crate) struct Agent {
     cloud: Option<Arc<Cloud>>,
     /// Where frames for the present ACS session go.
     acs: Option<mpsc::Sender<ecs_wire::FromAgent>>,
+    credentials: CredentialStore,
+    /// How containers reach the task endpoint.
+    reach: Reach,
+    place: watch::Sender<Place>,
+    registries: Arc<Registries>,
+    telemetry: telemetry::Telemetry,
     events: mpsc::Sender<Event>,
     work: TaskTracker,
     stop: CancellationToken,
@@ -85,7 +100,8 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
     let admin = Admin::bind(&config.admin_socket)?;
     let store = Store::open(&config.data_dir)?;
     let saved = store.load()?;
-    let docker = Docker::new(&format!("unix://{}", config.docker_socket.display()))?;
+    let docker = Docker::new(&format!("unix://{}", config.docker_socket.display()))?.with_limits(config.image_limits);
+    let credentials = CredentialStore::default();
     let clock = Clock::start();
     let seed = uuid::Uuid::new_v4().as_u64_pair().0;
     let (events, inbox) = mpsc::channel(EVENTS_MAX);
@@ -97,18 +113,27 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
         docker,
         cloud: None,
         acs: None,
+        registries: Arc::new(Registries::new(config.registries.clone(), credentials.clone())),
+        credentials,
+        reach: Reach::Nowhere,
+        place: watch::Sender::default(),
+        telemetry: telemetry::Telemetry::idle(),
         events,
         work: TaskTracker::new(),
         stop: stop.clone(),
         exit: None,
         config,
     };
+    agent.expect_credentials();
+    let (mut endpoint, claim) = agent.open_endpoint(questions.clone()).await;
     let serving = tokio::spawn(admin.serve(questions, stop.clone()));
     let watching = tokio::spawn(crate::docker::watch(agent.docker.clone(), agent.events.clone(), stop.clone()));
     let exit = agent.turn(inbox, asked).await;
     stop.cancel();
     agent.work.close();
+    endpoint::close(claim, &agent.node).await;
     let rest = async {
+        while endpoint.join_next().await.is_some() {}
         agent.work.wait().await;
         let _ = tokio::join!(serving, watching);
     };
@@ -149,6 +174,7 @@ impl Agent {
                 self.node.handle(event, now);
             }
             self.node.handle_timeout(now);
+            self.note_place();
             self.flush().await;
             if let Some(exit) = self.exit {
                 return exit;
@@ -165,8 +191,11 @@ impl Agent {
     /// Makes the turn durable, then carries out what follows from it.
     async fn flush(&mut self) {
         let saves = self.node.take_saves();
-        if !saves.is_empty() && !self.commit(Arc::from(saves)).await {
-            return;
+        if !saves.is_empty() {
+            if !self.commit(Arc::from(saves)).await {
+                return;
+            }
+            self.tell_telemetry();
         }
         while let Some(command) = self.node.next_command() {
             if let Command::Exit { code, reason } = command {

@@ -1,7 +1,8 @@
 //! The AWS clients, from one configuration: one HTTP client, one credential chain, one set of time limits.
 //!
 //! Everything that the AWS SDKs read from the environment works here too: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_ECS`,
-//! `AWS_EC2_METADATA_SERVICE_ENDPOINT`, `AWS_PROFILE`, `AWS_CA_BUNDLE` and the rest.
+//! `AWS_EC2_METADATA_SERVICE_ENDPOINT`, `AWS_PROFILE` and the rest. Proxies and `AWS_CA_BUNDLE`, which the SDK does not read,
+//! are settings of the agent's ([`crate::net`]).
 
 use std::time::Duration;
 
@@ -9,14 +10,13 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, imds, provider_config};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+
+use crate::net::{NetError, Network};
 
 /// A host of the same region answers within milliseconds; five seconds is a host that is not there.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -35,6 +35,8 @@ pub(crate) enum AwsError {
     NoRegion,
     #[error("no AWS credential chain could be set up")]
     NoCredentials,
+    #[error(transparent)]
+    Net(#[from] NetError),
 }
 
 /// What the agent talks to AWS with. Cheap to clone.
@@ -47,12 +49,16 @@ pub(crate) struct Clients {
     /// Signs the websockets, which no SDK client opens.
     pub(crate) credentials: SharedCredentialsProvider,
     pub(crate) region: Region,
+    /// For a client of its own, such as ECR's with a task's role.
+    pub(crate) sdk: SdkConfig,
+    /// How the websockets go out, which no SDK client opens either.
+    pub(crate) network: Network,
 }
 
 /// Sets the clients up; `region` wins over the environment, the profile and IMDS. Calls nothing but, without any
 /// region configured, IMDS.
-pub(crate) async fn connect(region: Option<&str>) -> Result<Clients, AwsError> {
-    let http = http_client();
+pub(crate) async fn connect(region: Option<&str>, network: Network) -> Result<Clients, AwsError> {
+    let http = client(&network)?;
     let config = load(http.clone(), region).await;
     let region = config.region().cloned().ok_or(AwsError::NoRegion)?;
     let credentials = config.credentials_provider().ok_or(AwsError::NoCredentials)?;
@@ -63,6 +69,8 @@ pub(crate) async fn connect(region: Option<&str>) -> Result<Clients, AwsError> {
         imds: imds_client(http),
         credentials,
         region,
+        sdk: config,
+        network,
     })
 }
 
@@ -95,11 +103,14 @@ fn imds_client(http: SharedHttpClient) -> imds::Client {
     imds::Client::builder().configure(&config).build()
 }
 
+fn client(network: &Network) -> Result<SharedHttpClient, NetError> {
+    Ok(SharedHttpClient::new(ByScheme { plain: network.plain_client(), tls: network.tls_client()? }))
+}
+
+/// As a host without proxies has it.
+#[cfg(test)]
 pub(crate) fn http_client() -> SharedHttpClient {
-    SharedHttpClient::new(ByScheme {
-        plain: Builder::new().build_http(),
-        tls: Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
-    })
+    client(&Network::default()).unwrap()
 }
 
 /// Leaves TLS alone until the first `https` request. The SDK's own client loads and parses the host's root certificates

@@ -11,6 +11,7 @@ mod exit;
 mod host;
 mod instance;
 mod logging;
+mod net;
 mod serve;
 mod store;
 

@@ -166,7 +166,7 @@ fn each_way_to_end_is_told_apart() {
         (plane.shell("hello", "exit 42"), json!(42), exited, None),
         (plane.shell("hello", "sh -c 'kill -9 $$'; exit $?"), json!(137), exited, None),
         (words("hello", &["no-such-program"]), Value::Null, not_started, Some("CannotStartContainerError: ")),
-        (plane.shell("no-image", "true"), Value::Null, not_started, Some("CannotPullContainerError: ")),
+        (plane.shell("no-image", "true"), Value::Null, not_started, Some("CannotPullImageManifestError: ")),
         (plane.shell("refused", "true"), Value::Null, not_started, Some("CannotStartContainerError: ")),
         (plane.shell("bad-mount", "true"), Value::Null, not_started, Some("CannotCreateContainerError: ")),
     ];

@@ -17,12 +17,20 @@ mod docker_daemon;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod job;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod node_life;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod signals;
 #[cfg(test)]
+mod sigv4;
+#[cfg(test)]
 mod status;
+#[cfg(test)]
+mod telemetry;

@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench --bench agent                 everything, about four minutes
 //! cargo bench --bench agent -- --quick      fewer samples
+//! cargo bench --bench agent -- --concurrency 8 --bursts-only
 //! ```
 //!
 //! The floor is the same container made, started and awaited straight through the Docker API, by the same client library. Single
@@ -32,19 +33,25 @@ struct Plan {
     burst: usize,
     bursts: usize,
     idle: Duration,
+    concurrency: Option<String>,
 }
 
 fn main() -> Result<()> {
-    let quick = std::env::args().any(|arg| arg == "--quick");
-    let plan = match quick {
-        true => Plan { singles: 8, burst: 20, bursts: 1, idle: Duration::from_secs(3) },
-        false => Plan { singles: 40, burst: 100, bursts: 3, idle: IDLE },
+    let args: Vec<String> = std::env::args().collect();
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    let mut plan = match has("--quick") {
+        true => Plan { singles: 8, burst: 20, bursts: 1, idle: Duration::from_secs(3), concurrency: None },
+        false => Plan { singles: 40, burst: 100, bursts: 3, idle: IDLE, concurrency: None },
     };
+    if has("--bursts-only") {
+        (plan.singles, plan.idle) = (0, Duration::ZERO);
+    }
+    plan.concurrency = args.iter().position(|arg| arg == "--concurrency").and_then(|at| args.get(at + 1).cloned());
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(&plan))
 }
 
 async fn run(plan: &Plan) -> Result<()> {
-    let bench = Bench::start().await.context("the plane and its agent did not start")?;
+    let bench = Bench::start(plan.concurrency.clone()).await.context("the plane and its agent did not start")?;
     let result = measure(plan, &bench).await;
     bench.stop().await;
     result
@@ -55,8 +62,10 @@ async fn measure(plan: &Plan, bench: &Bench) -> Result<()> {
     bench.job().await?;
     tokio::time::sleep(plan.idle).await;
     println!("resident memory, idle for {} s: {}", plan.idle.as_secs(), bench.memory()?);
-    singles(plan, bench, &floor).await?;
-    println!("resident memory after {} jobs: {}", plan.singles + 1, bench.memory()?);
+    if plan.singles > 0 {
+        singles(plan, bench, &floor).await?;
+        println!("resident memory after {} jobs: {}", plan.singles + 1, bench.memory()?);
+    }
     bursts(plan, bench, &floor).await?;
     println!("resident memory after the bursts: {}", bench.memory()?);
     Ok(())

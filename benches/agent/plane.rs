@@ -29,7 +29,8 @@ pub(crate) struct Sample {
 }
 
 impl Bench {
-    pub(crate) async fn start() -> Result<Self> {
+    /// With `concurrency` the agent creates and starts so many containers at once, else as many as it does by itself.
+    pub(crate) async fn start(concurrency: Option<String>) -> Result<Self> {
         let data_dir = std::env::temp_dir().join(format!("bna-bench-{}", std::process::id()));
         let plane = Plane::start(PlaneConfig {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -40,10 +41,12 @@ impl Bench {
                 idle_timeout: Some("1h".to_owned()),
                 vcpus: Some(256.0),
                 memory_mib: Some(1 << 20),
+                env: concurrency.map(|n| ("BATCH_NODE_AGENT_DOCKER_CONCURRENCY".to_owned(), n)).into_iter().collect(),
                 ..NodeTemplate::default()
             },
             data_dir: data_dir.clone(),
             docker_host: None,
+            credentials_lifetime: None,
         })
         .await?;
         let events = tokio::sync::Mutex::new(plane.events());
@@ -67,6 +70,8 @@ impl Bench {
             "registerjobdefinition",
             &json!({"jobDefinitionName": "true", "type": "container",
                 "containerProperties": {"image": "busybox", "command": ["true"],
+                    // Named, so that the plane does not collect the output through Docker, which would be measured too.
+                    "logConfiguration": {"logDriver": "json-file"},
                     "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]}}),
         )?;
         Ok(())

@@ -1,5 +1,6 @@
 //! Carrying out the core's commands: each becomes a task that ends in an event. Nothing is decided here.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -12,12 +13,13 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::identify::Cloud;
-use super::{Agent, notice};
+use super::{Agent, environment, notice, roles};
 use crate::config::Config;
 use crate::docker::Docker;
 use crate::ecs::{DockerFacts, Registration, acs, capabilities};
-use crate::host::resources;
+use crate::host::{os, resources};
 use crate::instance::ec2;
+use crate::serve::endpoint::Reach;
 
 /// Frames on their way to ACS: acknowledgements, a few a second at the most.
 const FRAMES_MAX: usize = 256;
@@ -31,6 +33,8 @@ impl Agent {
                 container_instance: container_instance.as_str().to_owned(),
                 message_id: message.as_str().to_owned(),
             })),
+            Command::AckCredentials { message, id, expiration } => self.send(roles::ack(&message, &id, expiration)),
+            Command::DropCredentials(id) => self.credentials.forget(&id),
             Command::VerifyStops { message, candidates } => self.send(verification(&message, candidates)),
             Command::Pull { .. }
             | Command::Create { .. }
@@ -61,12 +65,12 @@ impl Agent {
         }
     }
 
-    fn task_span(&self, task: &TaskArn) -> tracing::Span {
+    pub(super) fn task_span(&self, task: &TaskArn) -> tracing::Span {
         notice::task_span(task, self.node.job_of(task).as_ref())
     }
 
     /// Runs `work` beside the loop and hands its event to the loop.
-    fn spawn(&self, span: tracing::Span, work: impl Future<Output = Option<Event>> + Send + 'static) {
+    pub(super) fn spawn(&self, span: tracing::Span, work: impl Future<Output = Option<Event>> + Send + 'static) {
         let events = self.events.clone();
         let work = async move {
             if let Some(event) = work.await {
@@ -94,10 +98,12 @@ impl Agent {
     }
 
     fn connect(&mut self, container_instance: ContainerInstanceArn, send_credentials: bool) {
+        self.start_telemetry(&container_instance);
         let Some(cloud) = self.cloud.clone() else { return };
         let (frames, outbound) = mpsc::channel(FRAMES_MAX);
         self.acs = Some(frames);
         let (events, stop, docker) = (self.events.clone(), self.stop.clone(), self.docker.clone());
+        let store = self.credentials.clone();
         self.spawn(tracing::Span::current(), async move {
             let docker_version = docker.version().await.ok().map(|v| v.engine);
             let params = acs::SessionParams {
@@ -107,6 +113,7 @@ impl Agent {
                 container_instance: &container_instance,
                 docker_version: docker_version.as_deref(),
                 send_credentials,
+                store: &store,
             };
             Some(Event::SessionClosed(acs::session(params, outbound, events, stop).await))
         });
@@ -115,14 +122,18 @@ impl Agent {
     fn ask_docker(&self, command: Command) {
         let docker = self.docker.clone();
         match command {
-            Command::Pull { name, task, image, mode } => self.spawn(self.task_span(&task), async move {
-                let result = docker.pull(&image, mode).await;
-                Some(Event::Pulled(name, result))
-            }),
+            Command::Pull { .. } => self.pull(command),
             Command::Create { name, task, container } => {
                 let cluster = self.cloud.as_ref().map_or("", |c| c.cluster.as_str()).to_owned();
+                let (reach, region) = (self.reach, self.cloud.as_ref().map(|c| c.clients.region.to_string()));
                 self.spawn(self.task_span(&task.arn), async move {
-                    let result = docker.create(&task, &container, &name, &cluster).await;
+                    let mut container = container;
+                    let completed =
+                        environment::complete(&docker, &task, &mut container, reach, region.as_deref()).await;
+                    let result = match completed {
+                        Ok(()) => docker.create(&task, &container, &name, &cluster).await,
+                        Err(refusal) => Err(refusal),
+                    };
                     Some(Event::Created(name, result))
                 });
             }
@@ -158,9 +169,9 @@ impl Agent {
         let here = tracing::Span::current();
         match command {
             Command::Register { previous } => {
-                let (config, docker) = (Arc::clone(&self.config), self.docker.clone());
+                let (config, docker, reach) = (Arc::clone(&self.config), self.docker.clone(), self.reach);
                 self.spawn(here, async move {
-                    let result = register(&cloud, &config, &docker, previous.as_ref()).await;
+                    let result = register(&cloud, &config, &docker, reach, previous.as_ref()).await;
                     Some(Event::Registered(result))
                 });
             }
@@ -196,9 +207,17 @@ fn verification(message: &MessageId, candidates: Vec<StopCandidate>) -> FromAgen
     FromAgent::from(TaskStopVerificationMessage { message_id: message.as_str().to_owned(), stop_candidates })
 }
 
-async fn docker_facts(docker: &Docker) -> Result<DockerFacts, OpFailure> {
+async fn docker_facts(docker: &Docker, config: &Config, reach: Reach) -> Result<DockerFacts, OpFailure> {
     let version = docker.version().await?;
-    Ok(DockerFacts { api_version: version.api, log_drivers: docker.log_drivers().await? })
+    let log_drivers = docker.log_drivers().await?;
+    Ok(DockerFacts {
+        api_version: version.api,
+        log_drivers,
+        offered_drivers: config.logging_drivers.clone(),
+        unprivileged: config.disable_privileged,
+        task_roles: reach != Reach::Nowhere,
+        log_roles: reach == Reach::LinkLocal,
+    })
 }
 
 fn docker_first(failure: OpFailure) -> ApiFailure {
@@ -209,14 +228,25 @@ fn docker_first(failure: OpFailure) -> ApiFailure {
     ApiFailure::Unavailable(format!("Docker must answer first: {why}"))
 }
 
+/// EC2's where they are wanted, with the operator's over them.
+async fn tags(cloud: &Cloud, config: &Config) -> Result<BTreeMap<String, String>, ApiFailure> {
+    let mut tags = match config.propagate_ec2_tags {
+        true => ec2::tags(&cloud.clients.ec2, &cloud.instance).await?,
+        false => BTreeMap::new(),
+    };
+    tags.extend(config.container_instance_tags.clone());
+    Ok(tags)
+}
+
 /// Registers what this host is and has. Without Docker it waits: a host that can run nothing must not be given work.
 async fn register(
     cloud: &Cloud,
     config: &Config,
     docker: &Docker,
+    reach: Reach,
     previous: Option<&ContainerInstanceArn>,
 ) -> Result<ContainerInstanceArn, ApiFailure> {
-    let facts = docker_facts(docker).await.map_err(docker_first)?;
+    let facts = docker_facts(docker, config, reach).await.map_err(docker_first)?;
     let resources = resources::detect(resources::Overrides {
         cpu_shares: config.cpu.map(crate::config::Vcpus::cpu_units),
         memory_mib: config.memory.map(|m| i32::try_from(m.0).unwrap_or(i32::MAX)),
@@ -232,6 +262,8 @@ async fn register(
         },
         capabilities: capabilities(&facts),
         attributes: config.instance_attributes.clone(),
+        tags: tags(cloud, config).await?,
+        os_type_detailed: config.os_type_detailed.clone().or_else(os::detailed).unwrap_or_default(),
     };
     cloud.ecs.register(previous, &registration).await
 }

@@ -13,6 +13,7 @@ use crate::config::{Config, Home};
 use crate::ecs::Ecs;
 use crate::host::imds::Imds;
 use crate::instance::batch;
+use crate::net::Network;
 
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
@@ -54,12 +55,14 @@ pub(super) async fn run(config: Arc<Config>, identified: mpsc::Sender<Cloud>, st
 }
 
 async fn identify(config: &Config) -> anyhow::Result<Cloud> {
-    let clients = aws::connect(config.region.as_deref()).await?;
+    let network = Network::new(config.proxies.clone(), config.ca_bundle.as_deref())?;
+    let clients = aws::connect(config.region.as_deref(), network).await?;
     let imds = Imds::new(clients.imds.clone());
     let instance = imds.instance_id().await?;
     let cluster = match &config.home {
         Home::Cluster(cluster) => cluster.clone(),
         Home::ComputeEnvironment(name) => batch::cluster_of(&clients.batch, name).await?,
     };
-    Ok(Cloud { ecs: Arc::new(Ecs::new(clients.ecs.clone(), cluster.clone())), imds, clients, instance, cluster })
+    let ecs = Ecs::new(clients.ecs.clone(), cluster.clone()).through(clients.network.clone());
+    Ok(Cloud { ecs: Arc::new(ecs), imds, clients, instance, cluster })
 }

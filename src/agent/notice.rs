@@ -26,6 +26,8 @@ pub(super) fn subject(notice: &Notice) -> Option<&TaskArn> {
         | Notice::ReportDropped(task, _)
         | Notice::ReportRetried { task, .. }
         | Notice::PullFailed(task, _)
+        | Notice::PullRetried { task, .. }
+        | Notice::Pulling(task, _)
         | Notice::CleanedUp(task)
         | Notice::CleanUpFailed(task, _) => Some(task),
         Notice::DockerDown(_)
@@ -54,6 +56,14 @@ pub(super) fn log(notice: &Notice) {
         Notice::ReportRetried { error, attempt, .. } => {
             warn!(attempt, "report not delivered, will be tried again: {error}");
         }
+        Notice::PullRetried { error, retry_ms, .. } => warn!(retry_ms, "the image is not here yet: {error}"),
+        Notice::Pulling(_, pull) => info!(
+            layers = pull.layers,
+            layers_done = pull.layers_done,
+            mib = pull.bytes >> 20,
+            mib_done = pull.bytes_done >> 20,
+            "the image is being pulled"
+        ),
         Notice::PullFailed(_, error) => warn!("image not pulled: {error}"),
         Notice::CleanedUp(_) => info!("containers removed"),
         Notice::CleanUpFailed(_, error) => {

@@ -19,7 +19,14 @@ const LOOKS_APART: Duration = Duration::from_millis(250);
 impl Agent {
     /// Answers beside the loop: the question takes a quarter of a second.
     pub(super) fn answer(&self, question: AdminRequest) {
-        let AdminRequest::Status(reply) = question;
+        let reply = match question {
+            AdminRequest::Status(reply) => reply,
+            AdminRequest::Tasks(subject, reply) => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(self.tasks_for(&subject));
+                return;
+            }
+        };
         let now = self.clock.now();
         let node = self.node.status(now);
         let report = report::StatusReport {
@@ -94,6 +101,7 @@ fn container(container: &ContainerView) -> report::Container {
         reason: container.reason.clone(),
         cpu_percent: None,
         memory_mib: None,
+        pull: container.pull.clone(),
     }
 }
 

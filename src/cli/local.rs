@@ -1,11 +1,14 @@
 //! `batch-node-agent local`: AWS Batch on this machine.
 
+mod control;
+mod fault;
+
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use local_batch::{JobStatus, NodeTemplate, Plane, PlaneConfig, PlaneEvent};
@@ -18,7 +21,10 @@ const REGION: &str = "us-east-1";
 const FIRST: &str = "local";
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct LocalArgs {
+    #[command(subcommand)]
+    command: Option<LocalCommand>,
     /// Where the AWS APIs listen; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:8700", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -43,9 +49,18 @@ pub(crate) struct LocalArgs {
     /// When nodes pull images: always, once, prefer-cached or default
     #[arg(long, default_value = "prefer-cached", value_name = "BEHAVIOR")]
     image_pull_behavior: String,
+    /// Seconds that the credentials of a job's role live
+    #[arg(long, value_name = "SECONDS", hide = true, value_parser = clap::value_parser!(u64).range(2..))]
+    credentials_lifetime: Option<u64>,
     /// Begin without a compute environment, a queue and a job definition
     #[arg(long)]
     empty: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum LocalCommand {
+    /// Make a running plane misbehave, to rehearse what AWS and networks may do
+    Fault(fault::FaultArgs),
 }
 
 fn vcpus(text: &str) -> Result<f64, String> {
@@ -55,8 +70,11 @@ fn vcpus(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Serves until `stop`, then takes every node and container down.
+/// Serves until `stop`, then takes every node and container down; or speaks to a plane that runs already.
 pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    if let Some(LocalCommand::Fault(fault)) = args.command {
+        return fault::run(fault).await;
+    }
     let data = DataDir::make(args.data_dir.as_deref())?;
     let plane = Plane::start(PlaneConfig {
         listen: args.listen,
@@ -73,6 +91,7 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
         },
         data_dir: data.path.clone(),
         docker_host: args.docker_host,
+        credentials_lifetime: args.credentials_lifetime.map(Duration::from_secs),
     })
     .await?;
     let furnished = if args.empty { Ok(()) } else { furnish(&plane) };

@@ -34,7 +34,7 @@ enum Command {
     Run(RunArgs),
     /// Run AWS Batch on this machine: an embedded control plane, and the agents that it launches
     #[cfg(feature = "local")]
-    Local(local::LocalArgs),
+    Local(Box<local::LocalArgs>),
     /// Show what the agent of this host is doing
     Status(status::StatusArgs),
     /// Check the configuration, and show what is in force and where it was set
@@ -86,7 +86,7 @@ pub(crate) fn main() -> ExitStatus {
                 overrides.log_format.unwrap_or(LogFormat::Text),
                 &overrides.log_level.unwrap_or_default(),
             );
-            finish(block_on(local::run(args, crate::host::signals::wait())))
+            finish(block_on(local::run(*args, crate::host::signals::wait())))
         }
         Command::Status(args) => finish(block_on(status::run(args))),
         Command::Config(args) => config::run(args),

@@ -1,6 +1,6 @@
 //! `batch-node-agent run`: the agent of this host.
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{Overrides, RunArgs};
 use crate::agent::{self, AgentError};
@@ -26,6 +26,7 @@ pub(crate) fn run(args: RunArgs, overrides: Overrides) -> ExitStatus {
     };
     overrides.apply(&mut config);
     logging::init(config.log_format, &config.log_level);
+    config.remarks.iter().for_each(|remark| warn!("{remark}"));
     match start(config) {
         Ok(status) => status,
         Err(error) => {

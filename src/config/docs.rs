@@ -1,6 +1,7 @@
 //! The reference of settings, written by the table of keys.
 
 use super::DEFAULT_PATH;
+use super::foreign::{Answer, OTHERS};
 use super::keys::{Default, KEYS, Key, PREFIX};
 
 /// docs/configuration.md, word for word.
@@ -22,8 +23,18 @@ tells systemd not to start it again. `batch-node-agent config` checks a configur
 why.
 
 {}
-Where neither the file nor the agent's own variable sets them, {}.
+## Variables of other programs
 
+Where neither the file nor the agent's own variable sets a key, one of these does, if it is in the environment or, as
+`KEY=VALUE` lines, in `/etc/ecs/ecs.config` or else `/var/lib/ecs/ecs.config`. So a host moves over from amazon-ecs-agent
+by swapping the service. They are written as amazon-ecs-agent has them: durations as in Go (`1h30m`), lists and tables as
+JSON.
+
+{}
+amazon-ecs-agent's other variables set nothing here. One whose value asks for something else than what this agent does is
+named in a warning at start, and so is an `ECS_` variable that amazon-ecs-agent has not got either.
+
+{}
 The endpoints of AWS are set as in every AWS SDK: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_ECS` (and `_BATCH`, `_EC2`),
 `AWS_EC2_METADATA_SERVICE_ENDPOINT`; so are the credentials, which on an instance come from its role.
 
@@ -40,7 +51,8 @@ stack = \"production\"
 ```
 ",
         table(),
-        foreign()
+        foreign(),
+        others()
     )
 }
 
@@ -61,12 +73,26 @@ fn row(key: &Key) -> String {
     format!("| `{}` | {default} | {} | {} |\n", key.name, key.expects, key.help)
 }
 
+/// A row for each variable of another program that sets a key.
 fn foreign() -> String {
-    let of = |key: &Key| {
-        let names = key.foreign_variables().iter().map(|name| format!("`{name}`"));
-        let names: Vec<String> = names.collect();
-        (!names.is_empty()).then(|| format!("`{}` is taken from {}", key.name, names.join(" or ")))
-    };
-    let keys: Vec<String> = KEYS.iter().filter_map(of).collect();
-    keys.join(" and ")
+    let mut table = "| Variable | Key |\n| --- | --- |\n".to_owned();
+    for key in KEYS {
+        for foreign in key.foreign_variables() {
+            table.push_str(&format!("| `{}` | `{}` |\n", foreign.variable, key.name));
+        }
+    }
+    table
+}
+
+/// A row for each variable of amazon-ecs-agent that sets none.
+fn others() -> String {
+    let mut table = "| Variable | What becomes of it |\n| --- | --- |\n".to_owned();
+    for (name, answer) in OTHERS {
+        let answer = match answer {
+            Answer::Always(value) => format!("`{value}` is what this agent does; anything else is not honoured"),
+            Answer::Not(why) => format!("not honoured: {why}"),
+        };
+        table.push_str(&format!("| `{name}` | {answer} |\n"));
+    }
+    table
 }

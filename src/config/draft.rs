@@ -8,13 +8,21 @@ use node_core::{ClusterRef, Mebibytes, PullBehavior};
 
 use super::value::Value;
 use super::{Config, Home, Vcpus};
+use crate::docker::{AuthFormat, HostRegistries, ImageLimits};
 use crate::logging::{LogFilter, LogFormat};
+use crate::net::{Proxies, ProxyUrl};
+use crate::serve::endpoint::TaskEndpoint;
+use crate::serve::task::Rate;
+use ecs_wire::task::Secret;
 
 /// What the keys write into. It holds nothing of use until every default has been applied.
 pub(super) struct Draft {
     /// Beside `cluster`, because only the whole can tell that both or neither are set.
     pub(super) compute_environment: Option<String>,
     pub(super) cluster: Option<ClusterRef>,
+    /// Apart, because the data can be read only once its notation is known.
+    pub(super) registry_auth_type: Option<AuthFormat>,
+    pub(super) registry_auth_data: Option<Secret>,
     pub(super) config: Config,
 }
 
@@ -23,6 +31,8 @@ impl Draft {
         Self {
             compute_environment: None,
             cluster: None,
+            registry_auth_type: None,
+            registry_auth_data: None,
             config: Config {
                 home: Home::ComputeEnvironment(String::new()),
                 region: None,
@@ -33,15 +43,29 @@ impl Draft {
                 reserved_memory: Mebibytes(0),
                 reserved_ports: Vec::new(),
                 reserved_ports_udp: Vec::new(),
+                image_limits: ImageLimits::default(),
+                registries: HostRegistries::default(),
                 instance_attributes: BTreeMap::new(),
+                container_instance_tags: BTreeMap::new(),
+                propagate_ec2_tags: false,
+                os_type_detailed: None,
+                logging_drivers: None,
+                disable_privileged: false,
+                disable_metrics: false,
+                proxies: Proxies::default(),
+                ca_bundle: None,
                 docker_socket: PathBuf::new(),
                 docker_concurrency: 0,
                 container_stop_timeout: Duration::ZERO,
                 task_cleanup_wait: Duration::ZERO,
                 data_dir: PathBuf::new(),
                 admin_socket: PathBuf::new(),
+                task_endpoint: TaskEndpoint::Off,
+                task_metadata_rps_limit: Rate { steady: 0, burst: 0 },
+                audit_log: None,
                 log_format: LogFormat::Text,
                 log_level: LogFilter::default(),
+                remarks: Vec::new(),
             },
         }
     }
@@ -92,6 +116,25 @@ impl Value {
         }
     }
 
+    pub(super) fn task_endpoint(&self) -> Option<TaskEndpoint> {
+        self.text()?.parse().ok()
+    }
+
+    /// `steady,burst`, as amazon-ecs-agent writes it.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        let (steady, burst) = self.text()?.split_once(',')?;
+        let number = |text: &str| text.trim().parse::<u32>().ok().filter(|n| *n > 0);
+        Some(Rate { steady: number(steady)?, burst: number(burst)? })
+    }
+
+    /// `off`, or a path.
+    pub(super) fn path_or_off(&self) -> Option<Option<PathBuf>> {
+        match self.text()? {
+            "off" => Some(None),
+            path => Some(Some(PathBuf::from(path))),
+        }
+    }
+
     pub(super) fn vcpus(&self) -> Option<Vcpus> {
         self.number().filter(|n| (0.125..=4096.0).contains(n)).map(Vcpus)
     }
@@ -114,6 +157,39 @@ impl Value {
     /// The kernel takes 107 bytes; the rest is for the name that the socket has while it is set up.
     pub(super) fn socket_path(&self) -> Option<PathBuf> {
         self.absolute_path().filter(|p| p.as_os_str().len() <= 96)
+    }
+
+    /// The limits are those of ECS's `Tag` type; keys of `aws:` are AWS's own.
+    pub(super) fn tags(&self) -> Option<BTreeMap<String, String>> {
+        let fits = |name: &str, value: &str| {
+            let own = !name.to_ascii_lowercase().starts_with("aws:") && !value.to_ascii_lowercase().starts_with("aws:");
+            own && (1..=128).contains(&name.chars().count()) && value.chars().count() <= 256
+        };
+        self.strings().filter(|all| all.len() <= 50 && all.iter().all(|(name, value)| fits(name, value)))
+    }
+
+    /// Whether EC2's tags are taken over.
+    pub(super) fn tag_source(&self) -> Option<bool> {
+        match self.text()? {
+            "none" => Some(false),
+            "ec2_instance" => Some(true),
+            _ => None,
+        }
+    }
+
+    pub(super) fn word(&self) -> Option<String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let text = self.text()?;
+        (text.len() <= 128 && text.chars().all(plain)).then(|| text.to_owned())
+    }
+
+    pub(super) fn proxy(&self) -> Option<ProxyUrl> {
+        ProxyUrl::parse(self.text()?)
+    }
+
+    pub(super) fn comma_separated(&self) -> Option<Vec<String>> {
+        let text = self.text()?;
+        Some(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
     }
 
     /// The limits are those of ECS's `Attribute` type.

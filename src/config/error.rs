@@ -56,6 +56,12 @@ pub(super) enum Problem {
         BATCH_NODE_AGENT_COMPUTE_ENVIRONMENT or BATCH_NODE_AGENT_CLUSTER"
     )]
     NoHome,
+    #[error(
+        "`registry_auth_data` is set without `registry_auth_type`, which says how it is written: docker or dockercfg"
+    )]
+    AuthWithoutType,
+    #[error("`registry_auth_data` (not shown) cannot be read: {why}")]
+    AuthData { why: String },
     #[error("`{a}` ({a_origin}) and `{b}` ({b_origin}) contradict each other: {why}")]
     Contradiction { a: &'static str, a_origin: Origin, b: &'static str, b_origin: Origin, why: &'static str },
 }

@@ -5,7 +5,9 @@ use Default::{Is, Unset};
 use node_core::ClusterRef;
 
 use super::draft::{Draft, set};
+use super::foreign::{FOREIGN, Foreign};
 use super::value::Value;
+use ecs_wire::task::Secret;
 
 /// A setting.
 pub(super) struct Key {
@@ -39,12 +41,14 @@ impl Key {
     }
 
     /// Variables of other programs that set it too where neither ours nor the file does, the first one first.
-    pub(super) fn foreign_variables(&self) -> &'static [&'static str] {
-        match self.name {
-            "docker_host" => &["DOCKER_HOST"],
-            "region" => &["AWS_REGION", "AWS_DEFAULT_REGION"],
-            _ => &[],
-        }
+    pub(super) fn foreign_variables(&self) -> impl Iterator<Item = &'static Foreign> {
+        let name = self.name;
+        FOREIGN.iter().filter(move |foreign| foreign.key == name)
+    }
+
+    /// Its value is shown to nobody. A proxy's URL may hold a password.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self.name, "registry_auth_data" | "http_proxy" | "https_proxy")
     }
 }
 
@@ -93,6 +97,43 @@ pub(super) const KEYS: &[Key] = &[
         apply: |d, v| set(&mut d.config.image_pull_behavior, v.pull_behavior()),
     },
     Key {
+        name: "image_pull_timeout",
+        default: Is("2h"),
+        expects: "a duration of 1s or more, such as 30m or 2h",
+        help: "How long the pull of an image may take in all",
+        apply: |d, v| set(&mut d.config.image_limits.pull, v.a_second_or_more()),
+    },
+    Key {
+        name: "image_pull_inactivity_timeout",
+        default: Is("1m"),
+        expects: "a duration of 1s or more, such as 90s or 5m",
+        help: "How long a pull may stand still before it is given up",
+        apply: |d, v| set(&mut d.config.image_limits.inactivity, v.a_second_or_more()),
+    },
+    Key {
+        name: "image_manifest_timeout",
+        default: Is("1m"),
+        expects: "a duration of 1s or more, such as 30s or 1m",
+        help: "How long a registry may take to name an image's digest",
+        apply: |d, v| set(&mut d.config.image_limits.manifest, v.a_second_or_more()),
+    },
+    Key {
+        name: "registry_auth_type",
+        default: Unset("no credentials of the host's own"),
+        expects: "one of docker, dockercfg",
+        help: "How `registry_auth_data` is written: `docker` is `{\"registry\":{\"username\":..,\"password\":..}}`, \
+            `dockercfg` is what `docker login` writes",
+        apply: |d, v| set(&mut d.registry_auth_type, v.text().and_then(|t| t.parse().ok()).map(Some)),
+    },
+    Key {
+        name: "registry_auth_data",
+        default: Unset("no credentials of the host's own"),
+        expects: "JSON in the notation that `registry_auth_type` names",
+        help: "Credentials for private registries, for images whose job definition names none. It is a secret, and \
+            shown nowhere",
+        apply: |d, v| set(&mut d.registry_auth_data, v.text().map(|t| Some(Secret(t.to_owned())))),
+    },
+    Key {
         name: "cpu",
         default: Unset("all of the host's"),
         expects: "a number of vCPUs from 0.125 to 4096",
@@ -136,6 +177,83 @@ pub(super) const KEYS: &[Key] = &[
         apply: |d, v| set(&mut d.config.instance_attributes, v.attributes()),
     },
     Key {
+        name: "container_instance_tags",
+        default: Is("{}"),
+        expects: "a table of strings, at most 50, whose names have 1 to 128 characters and do not begin with `aws:`, \
+            and whose values have at most 256",
+        help: "Tags of the container instance",
+        apply: |d, v| set(&mut d.config.container_instance_tags, v.tags()),
+    },
+    Key {
+        name: "propagate_tags_from",
+        default: Is("none"),
+        expects: "one of none, ec2_instance",
+        help: "`ec2_instance` also gives the container instance the EC2 instance's tags; the role then needs \
+            ec2:DescribeTags",
+        apply: |d, v| set(&mut d.config.propagate_ec2_tags, v.tag_source()),
+    },
+    Key {
+        name: "os_type_detailed",
+        default: Unset("from /etc/os-release, such as amzn_2023"),
+        expects: "a word of 1 to 128 letters, digits and `- _ .`",
+        help: "The value of the attribute `ecs.os-type-detailed`",
+        apply: |d, v| set(&mut d.config.os_type_detailed, v.word().map(Some)),
+    },
+    Key {
+        name: "logging_drivers",
+        default: Unset("all that Docker has"),
+        expects: "a list of names such as json-file or awslogs",
+        help: "The log drivers that jobs may ask for",
+        apply: |d, v| set(&mut d.config.logging_drivers, v.words().map(Some)),
+    },
+    Key {
+        name: "disable_privileged",
+        default: Is("false"),
+        expects: "true or false",
+        help: "`true` does not offer the host to jobs with privileged containers",
+        apply: |d, v| set(&mut d.config.disable_privileged, v.boolean()),
+    },
+    Key {
+        name: "disable_metrics",
+        default: Is("false"),
+        expects: "true or false",
+        help: "`true` samples no container and sends no CPU, memory, network or storage figures to ECS; it still hears that the \
+            host lives",
+        apply: |d, v| set(&mut d.config.disable_metrics, v.boolean()),
+    },
+    Key {
+        name: "http_proxy",
+        default: Unset("no proxy"),
+        expects: "the address of a proxy, http://host:port",
+        help: "The proxy for http addresses. It may hold a password, so it is shown nowhere",
+        apply: |d, v| set(&mut d.config.proxies.http, v.proxy().map(Some)),
+    },
+    Key {
+        name: "https_proxy",
+        default: Unset("no proxy"),
+        expects: "the address of a proxy, http://host:port",
+        help: "The proxy for https addresses and the websockets of ECS. It may hold a password, so it is shown nowhere. \
+            Docker has a proxy setting of its own",
+        apply: |d, v| set(&mut d.config.proxies.https, v.proxy().map(Some)),
+    },
+    Key {
+        name: "no_proxy",
+        default: Unset(
+            "the addresses of the instance metadata and credential services and the loopback, \
+            which no proxy is ever asked for",
+        ),
+        expects: "a comma-separated list of host names, domains and addresses",
+        help: "What is reached without a proxy",
+        apply: |d, v| set(&mut d.config.proxies.exempt, v.comma_separated()),
+    },
+    Key {
+        name: "ca_bundle",
+        default: Unset("the system's certificate authorities alone"),
+        expects: "an absolute path",
+        help: "A PEM file of certificate authorities to trust besides the system's, for AWS's APIs and the websockets",
+        apply: |d, v| set(&mut d.config.ca_bundle, v.absolute_path().map(Some)),
+    },
+    Key {
         name: "docker_host",
         default: Is("unix:///var/run/docker.sock"),
         expects: "the address of a unix socket, unix:///path",
@@ -176,6 +294,30 @@ pub(super) const KEYS: &[Key] = &[
         expects: "an absolute path of at most 96 bytes",
         help: "The unix socket that `batch-node-agent status` asks",
         apply: |d, v| set(&mut d.config.admin_socket, v.socket_path()),
+    },
+    Key {
+        name: "task_endpoint",
+        default: Is("link-local"),
+        expects: "one of link-local, iptables, off, or loopback:<port>",
+        help: "Where containers find their role's credentials and the task metadata. `link-local`: 169.254.170.2 is given \
+            to `lo` (by iptables where that is not allowed); `iptables`: port 80 of 169.254.170.2 is translated; \
+            `loopback:<port>`: a port of 127.0.0.1, for containers on the host's network (0: one that is free); `off`: \
+            nowhere, and jobs with a role are refused. See docs/security.md",
+        apply: |d, v| set(&mut d.config.task_endpoint, v.task_endpoint()),
+    },
+    Key {
+        name: "task_metadata_rps_limit",
+        default: Is("40,60"),
+        expects: "two whole numbers, steady,burst",
+        help: "Requests a second, and at once, that a container may make of the task endpoint",
+        apply: |d, v| set(&mut d.config.task_metadata_rps_limit, v.rate()),
+    },
+    Key {
+        name: "audit_log",
+        default: Is("audit.log"),
+        expects: "a path or `off`",
+        help: "The file that tells who asked for credentials, a line each; it lies in `data_dir` unless the path is absolute",
+        apply: |d, v| set(&mut d.config.audit_log, v.path_or_off()),
     },
     Key {
         name: "log_format",

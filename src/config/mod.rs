@@ -1,9 +1,12 @@
 //! One typed [`Config`], read once at the edge from a TOML file and the environment. Reading is a function of its
 //! arguments, and it reports every mistake at once.
 
+mod check;
 mod docs;
 mod draft;
 mod error;
+mod foreign;
+mod go;
 mod keys;
 mod source;
 mod value;
@@ -17,16 +20,24 @@ use node_core::{ClusterRef, Mebibytes, PullBehavior};
 pub(crate) use docs::markdown;
 pub(crate) use error::ConfigError;
 
+use crate::docker::{HostRegistries, ImageLimits};
 use crate::logging::{LogFilter, LogFormat};
+use crate::net::Proxies;
+use crate::serve::endpoint::TaskEndpoint;
+use crate::serve::task::Rate;
+use check::check;
 use draft::Draft;
-use error::{Origin, Problem};
+use error::Problem;
 use keys::KEYS;
-use source::{Found, Setting};
+use source::{Found, Places, Setting};
 
 /// Where the file is when `--config` does not say.
 pub(crate) const DEFAULT_PATH: &str = "/etc/batch-node-agent/config.toml";
 
-/// The agent's settings, checked. No field holds a secret, so it may be logged. `docs/configuration.md` tells what each
+/// amazon-ecs-agent's files of variables; the later one wins (ecs-init's unit reads them in this order).
+const ECS_FILES: [&str; 2] = ["/var/lib/ecs/ecs.config", "/etc/ecs/ecs.config"];
+
+/// The agent's settings, checked. What is secret in it does not show in `Debug`. `docs/configuration.md` tells what each
 /// one means; the fields have the names of the keys, but for `home` and `docker_socket`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Config {
@@ -36,6 +47,9 @@ pub(crate) struct Config {
     /// `None`: stay, whatever happens.
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) image_pull_behavior: PullBehavior,
+    pub(crate) image_limits: ImageLimits,
+    /// From `registry_auth_type` and `registry_auth_data`.
+    pub(crate) registries: HostRegistries,
     /// `None`: all that the host has.
     pub(crate) cpu: Option<Vcpus>,
     /// `None`: all that the host has, less `reserved_memory`.
@@ -45,6 +59,18 @@ pub(crate) struct Config {
     pub(crate) reserved_ports: Vec<u16>,
     pub(crate) reserved_ports_udp: Vec<u16>,
     pub(crate) instance_attributes: BTreeMap<String, String>,
+    pub(crate) container_instance_tags: BTreeMap<String, String>,
+    /// `propagate_tags_from` is `ec2_instance`.
+    pub(crate) propagate_ec2_tags: bool,
+    /// `None`: what /etc/os-release says.
+    pub(crate) os_type_detailed: Option<String>,
+    /// `None`: all that Docker has.
+    pub(crate) logging_drivers: Option<Vec<String>>,
+    pub(crate) disable_privileged: bool,
+    pub(crate) disable_metrics: bool,
+    /// From `http_proxy`, `https_proxy` and `no_proxy`.
+    pub(crate) proxies: Proxies,
+    pub(crate) ca_bundle: Option<PathBuf>,
     /// The path in `docker_host`.
     pub(crate) docker_socket: PathBuf,
     /// 1 to 256.
@@ -53,8 +79,14 @@ pub(crate) struct Config {
     pub(crate) task_cleanup_wait: Duration,
     pub(crate) data_dir: PathBuf,
     pub(crate) admin_socket: PathBuf,
+    pub(crate) task_endpoint: TaskEndpoint,
+    pub(crate) task_metadata_rps_limit: Rate,
+    /// Relative to `data_dir`; `None` for none.
+    pub(crate) audit_log: Option<PathBuf>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: LogFilter,
+    /// What is no mistake and still to be logged as a warning, a line each.
+    pub(crate) remarks: Vec<String>,
 }
 
 /// The ECS cluster to register in.
@@ -111,7 +143,8 @@ pub(crate) fn admin_socket(
 ) -> Result<PathBuf, ConfigError> {
     let mut found = read(path, environment);
     found.settings.retain(|key, _| *key == "admin_socket");
-    found.problems.retain(|problem| path.is_some() && matches!(problem, Problem::Unreadable { .. }));
+    // The file that was named; amazon-ecs-agent's are often root's alone, and say nothing of the socket.
+    found.problems.retain(|problem| matches!(problem, Problem::Unreadable { path: of, .. } if path == Some(of)));
     let draft = typed(&mut found);
     match found.problems.is_empty() {
         true => Ok(draft.config.admin_socket),
@@ -125,19 +158,21 @@ pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 fn read(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Found {
-    source::gather(path.unwrap_or(Path::new(DEFAULT_PATH)), path.is_some(), environment)
+    let ecs = ECS_FILES.map(Path::new);
+    let config = path.unwrap_or(Path::new(DEFAULT_PATH));
+    source::gather(Places { config, named: path.is_some(), ecs: &ecs }, environment)
 }
 
 /// Gives every setting its type, and notes those that have the wrong one.
 fn typed(found: &mut Found) -> Draft {
     let mut draft = Draft::blank();
     for key in KEYS {
-        let Some(Setting { value, origin }) = found.settings.get(key.name) else { continue };
+        let Some(Setting { value, origin, .. }) = found.settings.get(key.name) else { continue };
         if (key.apply)(&mut draft, value).is_none() {
             found.problems.push(Problem::Value {
                 origin: origin.clone(),
                 key: key.name,
-                value: format!("`{value}`"),
+                value: if key.is_secret() { "not shown".to_owned() } else { format!("`{value}`") },
                 expects: key.expects,
             });
         }
@@ -145,63 +180,22 @@ fn typed(found: &mut Found) -> Draft {
     draft
 }
 
-fn check(mut found: Found) -> Result<Config, ConfigError> {
-    let draft = typed(&mut found);
-    found.contradiction("compute_environment", "cluster", "give one of them");
-    if found.is_chosen("reserved_memory") {
-        found.contradiction("memory", "reserved_memory", "`memory` is all that is offered");
-    }
-    found.foreign_region();
-    let home = match (draft.compute_environment, draft.cluster) {
-        (Some(name), _) => Some(Home::ComputeEnvironment(name)),
-        (None, Some(cluster)) => Some(Home::Cluster(cluster)),
-        (None, None) => {
-            let is_set = |key| found.settings.contains_key(key);
-            if found.whole && !is_set("compute_environment") && !is_set("cluster") {
-                found.problems.push(Problem::NoHome);
-            }
-            None
-        }
-    };
-    match home {
-        Some(home) if found.problems.is_empty() => Ok(Config { home, ..draft.config }),
-        _ => Err(ConfigError { problems: found.problems }),
-    }
-}
-
 impl Found {
-    fn is_chosen(&self, key: &str) -> bool {
-        self.settings.get(key).is_some_and(|setting| setting.origin != Origin::Default)
-    }
-
-    fn contradiction(&mut self, a: &'static str, b: &'static str, why: &'static str) {
-        if let (Some(first), Some(second)) = (self.settings.get(a), self.settings.get(b)) {
-            let (a_origin, b_origin) = (first.origin.clone(), second.origin.clone());
-            self.problems.push(Problem::Contradiction { a, a_origin, b, b_origin, why });
-        }
-    }
-
-    /// An ARN names its region, `arn:aws:batch:us-east-1:...`.
-    fn foreign_region(&mut self) {
-        let text = |key| self.settings.get(key).and_then(|setting| setting.value.text());
-        let Some(region) = text("region").map(str::to_owned) else { return };
-        for key in ["compute_environment", "cluster"] {
-            let arn = text(key).filter(|name| name.starts_with("arn:"));
-            if arn.and_then(|arn| arn.split(':').nth(3)).is_some_and(|of_arn| of_arn != region) {
-                return self.contradiction("region", key, "the ARN is of another region");
-            }
-        }
-    }
-
     fn effective(&self, key: &'static str) -> Effective {
         let setting = self.settings.get(key);
+        let shown = |s: &Setting| match KEYS.iter().any(|k| k.name == key && k.is_secret()) {
+            true => "(not shown)".to_owned(),
+            false => s.value.to_string(),
+        };
         Effective {
             key,
-            value: setting.map(|s| s.value.to_string()),
+            value: setting.map(shown),
             origin: setting.map_or_else(|| "not set".to_owned(), |s| s.origin.to_string()),
         }
     }
 }
 
+#[cfg(test)]
+mod ecs_tests;
 #[cfg(test)]
 mod tests;

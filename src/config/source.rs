@@ -1,12 +1,13 @@
 //! Where settings come from: the file, the environment, the defaults. Nothing here knows what a setting means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 
 use toml::de::DeTable;
 
 use super::error::{Origin, Problem};
+use super::foreign::{self, Remark};
 use super::keys::{Default, KEYS, Key, PREFIX, TEST_PREFIX};
 use super::value::Value;
 
@@ -15,6 +16,19 @@ use super::value::Value;
 pub(super) struct Setting {
     pub(super) value: Value,
     pub(super) origin: Origin,
+    /// Neither the file nor a variable of ours set it: it yields to any key of theirs that it contradicts.
+    pub(super) yields: bool,
+}
+
+/// Where the files are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places<'a> {
+    /// The TOML file.
+    pub(super) config: &'a Path,
+    /// It was named, so its absence is a mistake.
+    pub(super) named: bool,
+    /// amazon-ecs-agent's files of variables, the weaker first.
+    pub(super) ecs: &'a [&'a Path],
 }
 
 /// What was found, by key, and what was wrong with it.
@@ -22,27 +36,26 @@ pub(super) struct Setting {
 pub(super) struct Found {
     pub(super) settings: BTreeMap<&'static str, Setting>,
     pub(super) problems: Vec<Problem>,
+    /// What is no mistake and still worth a warning, a line each.
+    pub(super) remarks: Vec<String>,
     /// Whether the file could be read to its end: only then is it known that a key is missing.
     pub(super) whole: bool,
 }
 
-/// Reads all sources; the later of these wins: defaults, variables of other programs, the file, our own variables. A
-/// file that does not exist is a mistake only when `named`. A variable that is set to nothing counts as not
-/// set, as in ECS.
-pub(super) fn gather(path: &Path, named: bool, environment: impl Iterator<Item = (String, String)>) -> Found {
+/// Reads all sources; the later of these wins: defaults, variables of other programs (amazon-ecs-agent's files, then the
+/// environment), the file, our own variables. A variable that is set to nothing counts as not set, as in ECS.
+pub(super) fn gather(places: Places<'_>, environment: impl Iterator<Item = (String, String)>) -> Found {
     let environment: BTreeMap<String, String> = environment.filter(|(_, value)| !value.trim().is_empty()).collect();
     let mut found = Found { whole: true, ..Found::default() };
+    let variables = found.foreign_sources(places.ecs, &environment);
     for key in KEYS {
-        found.take_default(key, &environment);
+        found.take_default(key, &variables);
     }
-    match std::fs::read_to_string(path) {
-        Ok(text) => found.take_file(path, &text),
-        Err(error) if error.kind() == ErrorKind::NotFound && !named => {}
-        Err(error) => {
-            found.whole = false;
-            let (path, why) = (path.to_owned(), error.to_string());
-            found.problems.push(Problem::Unreadable { path, why });
-        }
+    found.remarks = remarks(&variables);
+    match std::fs::read_to_string(places.config) {
+        Ok(text) => found.take_file(places.config, &text),
+        Err(error) if error.kind() == ErrorKind::NotFound && !places.named => {}
+        Err(error) => found.unreadable(places.config, &error),
     }
     for (name, value) in environment.into_iter().filter(|(name, _)| !name.starts_with(TEST_PREFIX)) {
         if let Some(key) = name.strip_prefix(PREFIX) {
@@ -52,16 +65,68 @@ pub(super) fn gather(path: &Path, named: bool, environment: impl Iterator<Item =
     found
 }
 
+/// The variables of one source: name, value, and where each was set.
+type Variables = BTreeMap<String, (String, Origin)>;
+
+/// One line for what is known and not honoured, and one for what is not known.
+fn remarks(sources: &[Variables]) -> Vec<String> {
+    let (mut not_honoured, mut unknown) = (Vec::new(), Vec::new());
+    let mut seen = BTreeSet::new();
+    for (name, (value, _)) in sources.iter().flatten().filter(|(name, _)| seen.insert(name.as_str())) {
+        match foreign::remark(name, value) {
+            Some(Remark::NotHonoured(text)) => not_honoured.push(text),
+            Some(Remark::Unknown(text)) => unknown.push(text),
+            None => {}
+        }
+    }
+    let lines = [
+        ("these settings of amazon-ecs-agent are not honoured", not_honoured),
+        ("these variables are none of amazon-ecs-agent's", unknown),
+    ];
+    lines
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{what}: {}", names.join(", ")))
+        .collect()
+}
+
 impl Found {
-    fn take_default(&mut self, key: &'static Key, environment: &BTreeMap<String, String>) {
-        let foreign = (key.foreign_variables().iter())
-            .find_map(|name| Some(((*name).to_owned(), environment.get(*name)?.clone())));
-        let (value, origin) = match (foreign, &key.default) {
-            (Some((name, value)), _) => (Value::Text(value), Origin::Variable(name)),
-            (None, Default::Is(value)) => (Value::Text((*value).to_owned()), Origin::Default),
+    /// The variables that may be other programs', the stronger source first.
+    fn foreign_sources(&mut self, files: &[&Path], environment: &BTreeMap<String, String>) -> Vec<Variables> {
+        let of_environment = environment.iter().map(|(name, value)| {
+            let origin = Origin::Variable(name.clone());
+            (name.clone(), (value.clone(), origin))
+        });
+        let mut sources = vec![of_environment.collect()];
+        for path in files.iter().rev() {
+            match std::fs::read_to_string(path) {
+                Ok(text) => sources.push(variables(path, &text)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => self.unreadable(path, &error),
+            }
+        }
+        sources
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
+        self.whole = false;
+        let (path, why) = (path.to_owned(), error.to_string());
+        self.problems.push(Problem::Unreadable { path, why });
+    }
+
+    fn take_default(&mut self, key: &'static Key, sources: &[Variables]) {
+        let of_others = sources.iter().find_map(|source| {
+            key.foreign_variables().find_map(|foreign| {
+                let (text, origin) = source.get(foreign.variable)?;
+                Some(((foreign.read)(text).unwrap_or_else(|| text.clone()), origin.clone()))
+            })
+        });
+        let (value, origin) = match (of_others, &key.default) {
+            (Some(found), _) => found,
+            (None, Default::Is(value)) => ((*value).to_owned(), Origin::Default),
             (None, Default::Unset(_)) => return,
         };
-        self.settings.insert(key.name, Setting { value, origin });
+        self.settings.insert(key.name, Setting { value: Value::Text(value), origin, yields: true });
     }
 
     fn take_file(&mut self, path: &Path, text: &str) {
@@ -89,7 +154,7 @@ impl Found {
 
     fn take(&mut self, name: String, value: Value, origin: Origin) {
         if let Some(key) = KEYS.iter().find(|key| key.name == name) {
-            self.settings.insert(key.name, Setting { value, origin });
+            self.settings.insert(key.name, Setting { value, origin, yields: false });
         } else {
             let nearest = nearest(&name).map(|key| match &origin {
                 Origin::Variable(_) => key.variable(),
@@ -98,6 +163,18 @@ impl Found {
             self.problems.push(Problem::UnknownKey { origin, key: name, nearest });
         }
     }
+}
+
+/// The lines `KEY=VALUE` of a file such as ecs.config, which is what `docker run --env-file` reads: no quotes, no escapes.
+fn variables(path: &Path, text: &str) -> Variables {
+    let line = |(i, line): (usize, &str)| {
+        let line = line.trim();
+        let (name, value) = line.split_once('=').filter(|_| !line.starts_with('#'))?;
+        let (name, value) = (name.trim(), value.trim());
+        let origin = Origin::File { path: path.to_owned(), line: i + 1 };
+        (!name.is_empty() && !value.is_empty()).then(|| (name.to_owned(), (value.to_owned(), origin)))
+    };
+    text.lines().enumerate().filter_map(line).collect()
 }
 
 /// The key whose name is most like the one given, if any is like it at all.

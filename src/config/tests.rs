@@ -1,6 +1,6 @@
 use super::*;
 
-fn variables(pairs: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
+pub(super) fn variables(pairs: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     pairs.iter().map(own).collect::<Vec<_>>().into_iter()
 }
@@ -156,7 +156,10 @@ fn a_missing_file_is_a_mistake_only_when_it_was_named() {
         error.to_string(),
         "the configuration has a mistake:\n  /nowhere/c.toml: cannot be read: No such file or directory (os error 2)"
     );
-    let found = source::gather(Path::new("/nowhere/c.toml"), false, variables(&environment));
+    let found = source::gather(
+        Places { config: Path::new("/nowhere/c.toml"), named: false, ecs: &[] },
+        variables(&environment),
+    );
     assert!(check(found).is_ok());
 }
 

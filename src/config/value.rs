@@ -105,6 +105,25 @@ impl Value {
         Some(ports?.into_iter().collect())
     }
 
+    /// Words in a list, in order and once each. As text: `a,b` or `["a","b"]`.
+    pub(super) fn words(&self) -> Option<Vec<String>> {
+        let items: Vec<String> = match self {
+            Self::List(items) => items.iter().map(|i| i.text().map(str::to_owned)).collect::<Option<_>>()?,
+            Self::Text(text) if text.trim_start().starts_with('[') => serde_json::from_str(text).ok()?,
+            Self::Text(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+            _ => return None,
+        };
+        let words: BTreeSet<String> = items.into_iter().collect();
+        (!words.contains("")).then(|| words.into_iter().collect())
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self {
+            Self::Text(text) | Self::Other(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
     /// A table of strings.
     pub(super) fn strings(&self) -> Option<BTreeMap<String, String>> {
         match self {
@@ -176,6 +195,17 @@ mod tests {
             assert_eq!(given.ports(), None, "{given}");
         }
         assert_eq!(Value::List(vec![Value::Str("22".into())]).ports(), None);
+    }
+
+    #[test]
+    fn words_and_booleans_come_as_toml_and_as_text() {
+        let list = Value::List(vec![Value::Str("b".into()), Value::Str("a".into())]);
+        for given in [list, text("b, a"), text(r#"["a","b"]"#)] {
+            assert_eq!(given.words(), Some(vec!["a".to_owned(), "b".to_owned()]), "{given}");
+        }
+        assert_eq!(text("a,,b").words(), None);
+        assert_eq!((text("true").boolean(), Value::Other("false".into()).boolean()), (Some(true), Some(false)));
+        assert_eq!((text("yes").boolean(), Value::Str("true".into()).boolean()), (None, None));
     }
 
     #[test]

@@ -20,6 +20,8 @@ fn container() -> ContainerSpec {
         docker_config: None,
         docker_host_config: None,
         stop_timeout_secs: None,
+        container_arn: None,
+        registry_auth: None,
     }
 }
 
@@ -29,6 +31,7 @@ fn body(container: ContainerSpec) -> Result<ContainerCreateBody, OpFailure> {
         family: "myjob".into(),
         version: "3".into(),
         containers: vec![container.clone()],
+        roles: node_core::Roles::default(),
     };
     create_body(&task, &container, "c")
 }

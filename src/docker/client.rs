@@ -8,7 +8,8 @@ use node_core::{DockerName, OpFailure};
 use serde::Serialize;
 
 use super::failure::{self, limited};
-use super::images::Pulls;
+use super::images::ImageLimits;
+use super::pulls::Pulls;
 use super::transport::Endpoint;
 
 /// amazon-ecs-agent's limit of a version call (agent/dockerclient/timeout.go).
@@ -34,6 +35,7 @@ pub(crate) struct Docker {
     pub(super) api: bollard::Docker,
     pub(super) host: Arc<str>,
     pub(super) pulls: Arc<Pulls>,
+    pub(super) limits: ImageLimits,
     own_starts: Arc<Mutex<BTreeSet<DockerName>>>,
 }
 
@@ -54,8 +56,14 @@ impl Docker {
             api: Endpoint::parse(docker_host)?.client()?,
             host: docker_host.into(),
             pulls: Arc::default(),
+            limits: ImageLimits::default(),
             own_starts: Arc::default(),
         })
+    }
+
+    #[must_use]
+    pub(crate) fn with_limits(self, limits: ImageLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Which Docker this is. One that is older than API 1.41 is refused.
@@ -77,6 +85,11 @@ impl Docker {
                 ),
             ))
         }
+    }
+
+    /// Whether the daemon answers within `limit`.
+    pub(crate) async fn answers(&self, limit: Duration) -> bool {
+        matches!(tokio::time::timeout(limit, self.api.ping()).await, Ok(Ok(_)))
     }
 
     /// The log drivers that the daemon has.

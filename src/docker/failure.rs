@@ -10,9 +10,12 @@ use super::Docker;
 
 /// amazon-ecs-agent's error names (agent/dockerclient/dockerapi/errors.go); users and tools match on them.
 pub(super) mod names {
+    pub(crate) const AUTH: &str = "CannotPullContainerAuthError";
     pub(crate) const CREATE: &str = "CannotCreateContainerError";
+    pub(crate) const ECR: &str = "CannotPullECRContainerError";
     pub(crate) const INSPECT: &str = "CannotInspectContainerError";
     pub(crate) const LIST: &str = "CannotListContainersError";
+    pub(crate) const MANIFEST: &str = "CannotPullImageManifestError";
     pub(crate) const PULL: &str = "CannotPullContainerError";
     pub(crate) const REMOVE: &str = "CannotRemoveContainerError";
     pub(crate) const START: &str = "CannotStartContainerError";

@@ -1,17 +1,19 @@
 //! Images: pulled once however many ask, and known by their digests.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex as Lock, PoisonError, Weak};
 use std::time::Duration;
 
-use bollard::query_parameters::CreateImageOptions;
+use bollard::auth::DockerCredentials;
+use bollard::query_parameters::{CreateImageOptions, TagImageOptions};
 use futures_util::StreamExt;
-use node_core::{ImagePulled, OpFailure, PullMode};
-use tokio::sync::Mutex;
+use node_core::{ImagePulled, OpFailure, PullMode, PullNews, PullProgress};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Docker;
 use super::failure::{limited, names, refused, status, timed_out};
+use super::layers::Layers;
+use super::pulls::Outcome;
+use super::reference::{check, digest, with_tag, without_tag};
 
 // Limits: amazon-ecs-agent, agent/config/config_unix.go and agent/dockerclient/dockerapi/docker_client.go.
 /// `ECS_IMAGE_PULL_TIMEOUT`'s default: a pull as a whole.
@@ -21,49 +23,77 @@ const PULL_BEGIN_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// `ECS_IMAGE_PULL_INACTIVITY_TIMEOUT`'s default: without any progress from then on.
 const PULL_INACTIVITY_LIMIT: Duration = Duration::from_secs(60);
 const IMAGE_INSPECT_LIMIT: Duration = Duration::from_secs(30);
+const TAG_LIMIT: Duration = Duration::from_secs(30);
+/// Docker tells of progress many times a second; people read slower.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
-type Outcome = Result<ImagePulled, OpFailure>;
-/// The last pull of one image: when it was begun, and how it ended.
-type Slot = Mutex<Option<(Instant, Outcome)>>;
+/// How long the steps of a pull may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ImageLimits {
+    /// A pull as a whole.
+    pub(crate) pull: Duration,
+    /// Without any progress once it has begun.
+    pub(crate) inactivity: Duration,
+    /// To find out an image's digest.
+    pub(crate) manifest: Duration,
+}
 
-/// The images being pulled now. A slot lives as long as someone waits for its image.
-#[derive(Default)]
-pub(super) struct Pulls(Lock<HashMap<String, Weak<Slot>>>);
-
-impl Pulls {
-    fn slot(&self, image: &str) -> Arc<Slot> {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(image).and_then(Weak::upgrade) {
-            return slot;
-        }
-        slots.retain(|_, slot| slot.strong_count() > 0);
-        let slot = Arc::<Slot>::default();
-        slots.insert(image.to_owned(), Arc::downgrade(&slot));
-        slot
+impl Default for ImageLimits {
+    fn default() -> Self {
+        Self { pull: PULL_LIMIT, inactivity: PULL_INACTIVITY_LIMIT, manifest: Duration::from_secs(60) }
     }
 }
 
+/// One image, and how it is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) image: &'a str,
+    pub(crate) mode: PullMode,
+    /// Without asking for its digest first.
+    pub(crate) by_tag: bool,
+    /// Whose login it is pulled with: what one may have, another may not.
+    pub(crate) identity: String,
+}
+
 impl Docker {
-    /// Sees to it that `image` is on the host. One attempt; `:latest` is meant where neither tag nor digest is given.
-    pub(crate) async fn pull(&self, image: &str, mode: PullMode) -> Outcome {
+    /// Sees to it that the image is on the host. One attempt; `:latest` is meant where neither tag nor digest is given. `login`
+    /// is awaited only if the registry is asked; `tell` hears of a pull under way, its own or the one it waits for.
+    pub(crate) async fn pull(
+        &self,
+        wanted: Wanted<'_>,
+        login: impl Future<Output = Result<Option<DockerCredentials>, OpFailure>>,
+        tell: impl Fn(PullNews),
+    ) -> Outcome {
         let asked = Instant::now();
-        let image = with_tag(image);
+        let image = with_tag(wanted.image);
         check(&image)?;
-        if mode == PullMode::IfMissing
+        if wanted.mode == PullMode::IfMissing
             && let Some(held) = self.held(&image).await?
         {
             return Ok(held);
         }
-        let slot = self.pulls.slot(&image);
-        let mut last = slot.lock().await;
-        match &*last {
-            // Begun after we asked, so it brought what the registry held when we asked, or newer.
-            Some((begun, outcome)) if *begun >= asked => outcome.clone(),
-            _ => {
-                let begun = Instant::now();
-                let outcome = limited("pulled", PULL_LIMIT, self.pull_now(&image, mode)).await;
-                *last = Some((begun, outcome.clone()));
-                outcome
+        let slot = self.pulls.slot(&format!("{image} {} {}", wanted.by_tag, wanted.identity));
+        let mut news = slot.news.subscribe();
+        let work = async {
+            let mut last = slot.last.lock().await;
+            match &*last {
+                // Begun after we asked, so it brought what the registry held when we asked, or newer.
+                Some((begun, outcome)) if *begun >= asked => outcome.clone(),
+                _ => {
+                    let begun = Instant::now();
+                    let pull = self.pull_now(&image, &wanted, login, &slot.news);
+                    let outcome = limited("pulled", self.limits.pull, pull).await;
+                    *last = Some((begun, outcome.clone()));
+                    outcome
+                }
+            }
+        };
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut work => return outcome,
+                Ok(()) = news.changed() => tell(news.borrow_and_update().clone()),
             }
         }
     }
@@ -83,22 +113,77 @@ impl Docker {
         .await
     }
 
-    async fn pull_now(&self, image: &str, mode: PullMode) -> Outcome {
+    /// Asks for the digest, pulls exactly that unless it is here, and gives it the name it was asked for by.
+    async fn pull_now(
+        &self,
+        image: &str,
+        wanted: &Wanted<'_>,
+        login: impl Future<Output = Result<Option<DockerCredentials>, OpFailure>>,
+        news: &watch::Sender<PullNews>,
+    ) -> Outcome {
         // Whoever held the slot until now may have brought it.
-        if mode == PullMode::IfMissing
+        if wanted.mode == PullMode::IfMissing
             && let Some(held) = self.held(image).await?
         {
             return Ok(held);
         }
+        let login = login.await?;
+        let found = match image.split_once('@') {
+            Some((_, digest)) => Some(digest.to_owned()),
+            None if wanted.by_tag => None,
+            None => self.resolve(image, login.clone()).await?,
+        };
+        let known = PullNews { digest: found.clone(), progress: PullProgress::default() };
+        news.send_replace(known.clone());
+        let exact = found.as_ref().map(|digest| format!("{}@{digest}", without_tag(image)));
+        let target = exact.as_deref().unwrap_or(image);
+        // A digest that is here needs no pull: the same digest is the same image.
+        if exact.is_none() || self.held(target).await?.is_none() {
+            self.fetch(target, login, known, news).await?;
+        }
+        if target != image {
+            self.tag(target, image).await?;
+        }
+        let held = self.held(image).await?.unwrap_or_default();
+        Ok(ImagePulled { digest: found.or(held.digest), from_registry: true })
+    }
+
+    /// The digest that the registry gives `image` now; `None` where it is of a kind that Docker cannot pull by digest.
+    async fn resolve(&self, image: &str, login: Option<DockerCredentials>) -> Result<Option<String>, OpFailure> {
+        limited("MANIFEST_PULLED", self.limits.manifest, async {
+            let answer = self.api.inspect_registry_image(image, login).await;
+            let found = answer.map_err(|error| explained(self.failed(names::MANIFEST, &error)))?.descriptor;
+            let schema1 = found.media_type.as_deref().is_some_and(|kind| kind.contains("manifest.v1"));
+            Ok(found.digest.filter(|digest| !schema1 && digest.starts_with("sha256:")))
+        })
+        .await
+    }
+
+    async fn fetch(
+        &self,
+        image: &str,
+        login: Option<DockerCredentials>,
+        known: PullNews,
+        news: &watch::Sender<PullNews>,
+    ) -> Result<(), OpFailure> {
         let options = CreateImageOptions { from_image: Some(image.to_owned()), ..Default::default() };
-        let mut progress = self.api.create_image(Some(options), None, None);
+        let mut answers = self.api.create_image(Some(options), None, login);
+        let mut layers = Layers::default();
+        let mut told = Instant::now();
         let mut begun = false;
         loop {
-            let limit = if begun { PULL_INACTIVITY_LIMIT } else { PULL_BEGIN_LIMIT };
-            match tokio::time::timeout(limit, progress.next()).await {
-                Ok(Some(Ok(_))) => begun = true,
+            let limit = if begun { self.limits.inactivity } else { PULL_BEGIN_LIMIT };
+            match tokio::time::timeout(limit, answers.next()).await {
+                Ok(Some(Ok(line))) => {
+                    begun = true;
+                    layers.note(&line);
+                    if told.elapsed() >= TELL_EVERY {
+                        told = Instant::now();
+                        news.send_replace(PullNews { progress: layers.progress(), ..known.clone() });
+                    }
+                }
                 Ok(Some(Err(error))) => return Err(explained(self.failed(names::PULL, &error))),
-                Ok(None) => break,
+                Ok(None) => return Ok(()),
                 Err(_) if begun => {
                     let text = "inactivity time exceeded timeout while pulling image";
                     return Err(refused(names::PULL, text.to_owned()));
@@ -106,8 +191,16 @@ impl Docker {
                 Err(_) => return Err(timed_out("pullBegin", limit)),
             }
         }
-        let held = self.held(image).await?.unwrap_or_default();
-        Ok(ImagePulled { from_registry: true, ..held })
+    }
+
+    async fn tag(&self, target: &str, image: &str) -> Result<(), OpFailure> {
+        let (repo, tag) = (without_tag(image), image.strip_prefix(without_tag(image)).unwrap_or_default());
+        let options =
+            TagImageOptions { repo: Some(repo.to_owned()), tag: Some(tag.trim_start_matches(':').to_owned()) };
+        limited("tagged", TAG_LIMIT, async {
+            self.api.tag_image(target, Some(options)).await.map_err(|error| self.failed(names::PULL, &error))
+        })
+        .await
     }
 }
 
@@ -128,73 +221,9 @@ fn explained(failure: OpFailure) -> OpFailure {
     refused(name, format!("The task can\u{2019}t pull the image. {hint}{text}"))
 }
 
-/// What stands in a request's path must not lead elsewhere. The words are Docker's own.
-fn check(image: &str) -> Result<(), OpFailure> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._:/@-+".contains(c);
-    let segments_named = image.split('/').all(|s| s.starts_with(|c: char| c.is_ascii_alphanumeric()));
-    if image.chars().all(allowed) && segments_named {
-        return Ok(());
-    }
-    Err(refused(names::PULL, "Error response from daemon: invalid reference format".to_owned()))
-}
-
-fn with_tag(image: &str) -> String {
-    let last = image.rsplit('/').next().unwrap_or(image);
-    if last.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
-}
-
-/// `sha256:...`, from the entry of `RepoDigests` that names this image's repository, or from any.
-fn digest(image: &str, repo_digests: &[String]) -> Option<String> {
-    let wanted = repository(image);
-    let mut entries = repo_digests.iter().filter_map(|entry| entry.split_once('@'));
-    let first = entries.clone().next();
-    let (_, digest) = entries.find(|(repo, _)| repository(repo) == wanted).or(first)?;
-    Some(digest.to_owned())
-}
-
-/// A reference without tag, digest and Docker Hub's unspoken parts.
-fn repository(image: &str) -> &str {
-    let name = image.split_once('@').map_or(image, |(name, _)| name);
-    let name = match name.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => name,
-    };
-    let name = name.strip_prefix("docker.io/").unwrap_or(name);
-    name.strip_prefix("library/").unwrap_or(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn latest_is_meant_where_nothing_is_said() {
-        assert_eq!(with_tag("busybox"), "busybox:latest");
-        assert_eq!(with_tag("host:5000/a/b"), "host:5000/a/b:latest");
-        for whole in ["busybox:1", "host:5000/a:1", "a@sha256:00"] {
-            assert_eq!(with_tag(whole), whole);
-        }
-    }
-
-    #[test]
-    fn the_digest_is_the_one_of_the_images_own_repository() {
-        let digests = ["other@sha256:01", "busybox@sha256:02", "h:5000/a@sha256:03"].map(str::to_owned);
-        let of = |image: &str| digest(image, &digests);
-        assert_eq!(of("docker.io/library/busybox:latest").as_deref(), Some("sha256:02"));
-        assert_eq!(of("h:5000/a:1").as_deref(), Some("sha256:03"));
-        assert_eq!(of("unknown:latest").as_deref(), Some("sha256:01"));
-        assert_eq!(digest("busybox:latest", &[]), None);
-    }
-
-    #[test]
-    fn a_reference_cannot_leave_its_place_in_a_path() {
-        for good in ["busybox:latest", "h:5000/a_b/c.d-e:V1", "a@sha256:00ff"] {
-            assert_eq!(check(good), Ok(()), "{good}");
-        }
-        for bad in ["", "../containers/x", "a/../b", "a//b", "a b", "a?b", "a#b", "/a", "a%2f"] {
-            assert!(check(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_denied_pull_says_what_to_check() {
@@ -204,15 +233,5 @@ mod tests {
         assert!(text.starts_with("The task can\u{2019}t pull the image. Check whether the image exists. pull access"));
         let other = refused(names::PULL, "manifest unknown".into());
         assert_eq!(explained(other.clone()), other);
-    }
-
-    #[test]
-    fn a_slot_is_shared_while_it_is_wanted_and_forgotten_after() {
-        let pulls = Pulls::default();
-        let (one, two) = (pulls.slot("a"), pulls.slot("a"));
-        assert!(Arc::ptr_eq(&one, &two));
-        drop((one, two));
-        let _other = pulls.slot("b");
-        assert_eq!(pulls.0.lock().unwrap().keys().collect::<Vec<_>>(), ["b"]);
     }
 }

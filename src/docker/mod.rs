@@ -10,13 +10,21 @@ mod create;
 mod events;
 mod failure;
 mod images;
+mod layers;
 mod observe;
 mod oom;
 mod ops;
+mod pulls;
+mod reference;
+pub(crate) mod registry;
+mod shown;
 mod transport;
 
 pub(crate) use client::{Docker, DockerError};
 pub(crate) use events::watch;
+pub(crate) use images::{ImageLimits, Wanted};
+pub(crate) use registry::{AuthFormat, HostRegistries};
+pub(crate) use shown::{Health, Shown, Volume};
 
 /// The labels that amazon-ecs-agent puts on its containers; tools that read its containers read ours.
 /// Source: amazon-ecs-agent, agent/engine/docker_task_engine.go.

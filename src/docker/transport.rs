@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bollard::BollardRequest;
 use bollard::errors::Error;
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderValue};
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -82,15 +82,41 @@ where
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = path.parse()?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("docker"));
+    url_safe(request.headers_mut());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // It fails when the daemon goes away or when nobody waits any more; whoever reads the answer is told.
     tokio::spawn(connection);
     Ok(sender.send_request(request).await?)
 }
 
+/// bollard 0.21.1 writes the login in base64's plain alphabet; Docker reads the one for URLs, and takes a login that it cannot
+/// read for none at all. The two differ where a password holds `~`, `?` or `>`.
+fn url_safe(headers: &mut HeaderMap) {
+    let Some(login) = headers.get_mut("x-registry-auth") else { return };
+    let other = |byte: &u8| match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        same => *same,
+    };
+    let bytes: Vec<u8> = login.as_bytes().iter().map(other).collect();
+    if let Ok(mut safe) = HeaderValue::from_bytes(&bytes) {
+        safe.set_sensitive(true);
+        *login = safe;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_is_written_in_the_alphabet_that_docker_reads() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-registry-auth", HeaderValue::from_static("ab+/cd=="));
+        url_safe(&mut headers);
+        assert_eq!(headers["x-registry-auth"], "ab-_cd==");
+        assert!(!format!("{headers:?}").contains("ab-_"));
+    }
 
     #[test]
     fn hosts_are_unix_sockets_or_tcp_addresses() {

@@ -11,6 +11,7 @@ use node_core::{ApiFailure, ClusterRef, ContainerInstanceArn, InstanceState, Sta
 use super::failure::classify;
 use super::register::{Registration, refused};
 use super::submit;
+use crate::net::Network;
 
 /// How long a poll endpoint is good for (amazon-ecs-agent: 12 h).
 const ENDPOINT_AGE: Duration = Duration::from_secs(12 * 60 * 60);
@@ -20,6 +21,7 @@ const ENDPOINT_AGE: Duration = Duration::from_secs(12 * 60 * 60);
 pub(crate) struct Ecs {
     client: Client,
     cluster: ClusterRef,
+    network: Network,
     memory: Mutex<Memory>,
 }
 
@@ -33,14 +35,32 @@ struct Memory {
 #[derive(Debug, Clone)]
 struct Endpoint {
     of: ContainerInstanceArn,
-    url: String,
+    urls: PollEndpoint,
     since: Instant,
+}
+
+/// Base URLs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PollEndpoint {
+    pub(crate) acs: String,
+    /// `None` where there is none, which has not been seen.
+    pub(crate) tcs: Option<String>,
 }
 
 impl Ecs {
     #[must_use]
     pub(crate) fn new(client: Client, cluster: ClusterRef) -> Self {
-        Self { client, cluster, memory: Mutex::default() }
+        Self { client, cluster, network: Network::default(), memory: Mutex::default() }
+    }
+
+    /// The websockets go out as `network` says, like the client's own calls.
+    #[must_use]
+    pub(crate) fn through(self, network: Network) -> Self {
+        Self { network, ..self }
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        &self.network
     }
 
     #[must_use]
@@ -64,7 +84,8 @@ impl Ecs {
             .instance_identity_document(&registration.identity.document)
             .instance_identity_document_signature(&registration.identity.signature)
             .set_total_resources(Some(registration.resources()))
-            .set_attributes(Some(attributes.clone()));
+            .set_attributes(Some(attributes.clone()))
+            .set_tags(registration.tags());
         let answer = call.send().await.map_err(|error| classify(&error))?;
         let instance = answer.container_instance.ok_or_else(|| incomplete("RegisterContainerInstance"))?;
         if let Some(text) = refused(&attributes, &instance) {
@@ -79,12 +100,15 @@ impl Ecs {
         Ok(arn)
     }
 
-    /// `DiscoverPollEndpoint`: the base URL of ACS. An answer serves for 12 hours, and beyond that while ECS does not answer.
-    pub(crate) async fn poll_endpoint(&self, container_instance: &ContainerInstanceArn) -> Result<String, ApiFailure> {
+    /// `DiscoverPollEndpoint`: where ACS and TCS are. An answer serves for 12 hours, and beyond that while ECS does not answer.
+    pub(crate) async fn poll_endpoint(
+        &self,
+        container_instance: &ContainerInstanceArn,
+    ) -> Result<PollEndpoint, ApiFailure> {
         let known = self.memory().endpoint.clone();
         let known = known.filter(|e| e.of == *container_instance);
         if let Some(known) = known.as_ref().filter(|e| e.since.elapsed() < ENDPOINT_AGE) {
-            return Ok(known.url.clone());
+            return Ok(known.urls.clone());
         }
         let call = self
             .client
@@ -93,21 +117,23 @@ impl Ecs {
             .container_instance(container_instance.as_str());
         let found = call.send().await.map_err(|error| classify(&error));
         let found = found.and_then(|answer| {
-            answer.endpoint.filter(|url| !url.is_empty()).ok_or_else(|| incomplete("DiscoverPollEndpoint"))
+            let given = |url: Option<String>| url.filter(|url| !url.is_empty());
+            let acs = given(answer.endpoint).ok_or_else(|| incomplete("DiscoverPollEndpoint"))?;
+            Ok(PollEndpoint { acs, tcs: given(answer.telemetry_endpoint) })
         });
         match (found, known) {
-            (Ok(url), _) => {
+            (Ok(urls), _) => {
                 self.memory().endpoint =
-                    Some(Endpoint { of: container_instance.clone(), url: url.clone(), since: Instant::now() });
-                Ok(url)
+                    Some(Endpoint { of: container_instance.clone(), urls: urls.clone(), since: Instant::now() });
+                Ok(urls)
             }
             (Err(failure), Some(stale)) => {
                 tracing::warn!(
-                    "keeping the ACS endpoint of {} h ago: {}",
+                    "keeping the endpoints of {} h ago: {}",
                     stale.since.elapsed().as_secs() / 3600,
                     failure.text()
                 );
-                Ok(stale.url)
+                Ok(stale.urls)
             }
             (Err(failure), None) => Err(failure),
         }

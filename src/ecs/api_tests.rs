@@ -15,7 +15,8 @@ fn registration() -> Registration {
 
 /// An ECS that takes everything, and echoes the attributes that have a value.
 fn willing(operation: &str) -> (u16, Value) {
-    let attributes = json!([{"name": "ecs.os-type", "value": "linux"}, {"name": "ecs.os-family", "value": "LINUX"}]);
+    let attributes = json!([{"name": "ecs.os-type", "value": "linux"}, {"name": "ecs.os-family", "value": "LINUX"},
+        {"name": "ecs.os-type-detailed", "value": "LINUX"}]);
     let instance = json!({"containerInstanceArn": CI, "attributes": attributes, "status": "ACTIVE",
         "runningTasksCount": 2, "pendingTasksCount": 1});
     let answer = match operation {
@@ -64,7 +65,7 @@ async fn the_poll_endpoint_is_asked_for_once() {
     let (fake, ecs) = FakeEcs::start(willing).await;
     let arn = ContainerInstanceArn::new(CI);
     for _ in 0..3 {
-        assert_eq!(ecs.poll_endpoint(&arn).await.as_deref(), Ok("https://acs"));
+        assert_eq!(ecs.poll_endpoint(&arn).await.map(|urls| urls.acs).as_deref(), Ok("https://acs"));
     }
     assert_eq!(fake.asked("DiscoverPollEndpoint").len(), 1);
     ecs.poll_endpoint(&ContainerInstanceArn::new("arn:another")).await.unwrap();

@@ -8,6 +8,7 @@ mod payload;
 mod register;
 mod sign;
 mod submit;
+pub(crate) mod tcs;
 #[cfg(test)]
 mod testing;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ecs::types::{Attribute, ContainerInstance, Resource};
+use aws_sdk_ecs::types::{Attribute, ContainerInstance, Resource, Tag};
 use node_core::ContainerInstanceArn;
 
 use crate::host::imds::Identity;
@@ -17,6 +17,10 @@ pub(crate) struct Registration {
     pub(crate) capabilities: Vec<String>,
     /// The operator's own attributes; ECS wants them on the first registration only.
     pub(crate) attributes: BTreeMap<String, String>,
+    /// The operator's, and EC2's where they are taken over.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// Such as `amzn_2023`; empty is what amazon-ecs-agent says where it does not know, `LINUX`.
+    pub(crate) os_type_detailed: String,
 }
 
 impl Registration {
@@ -47,7 +51,9 @@ impl Registration {
             .filter(|_| previous.is_none())
             .map(|(name, value)| (name.as_str(), Some(value.as_str())));
         let capabilities = self.capabilities.iter().map(|name| (name.as_str(), None));
-        let system = [("ecs.os-type", Some("linux")), ("ecs.os-family", Some("LINUX"))];
+        let detailed = Some(self.os_type_detailed.as_str()).filter(|text| !text.is_empty()).or(Some("LINUX"));
+        let system =
+            [("ecs.os-type", Some("linux")), ("ecs.os-family", Some("LINUX")), ("ecs.os-type-detailed", detailed)];
         own.chain(capabilities)
             .chain(system)
             .filter_map(|(name, value)| {
@@ -56,6 +62,14 @@ impl Registration {
                 Attribute::builder().name(name).set_value(value).build().ok()
             })
             .collect()
+    }
+}
+
+impl Registration {
+    /// `None` where there are none: the parameter is then left out, as amazon-ecs-agent does.
+    pub(super) fn tags(&self) -> Option<Vec<Tag>> {
+        let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
+        (!self.tags.is_empty()).then(|| self.tags.iter().map(tag).collect())
     }
 }
 
@@ -108,7 +122,8 @@ mod tests {
         let named = |previous: Option<&ContainerInstanceArn>| -> Vec<String> {
             registration().attributes(previous).iter().map(|a| a.name().to_owned()).collect()
         };
-        assert_eq!(named(None), ["rack", "ecs.capability.full-sync", "ecs.os-type", "ecs.os-family"]);
+        let system = ["ecs.os-type", "ecs.os-family", "ecs.os-type-detailed"];
+        assert_eq!(named(None), [&["rack", "ecs.capability.full-sync"][..], &system].concat());
         let arn = ContainerInstanceArn::new("arn:ci");
         assert!(!named(Some(&arn)).contains(&"rack".to_owned()));
     }

@@ -44,6 +44,16 @@ impl Cgroups {
         Self { root, unified }
     }
 
+    /// Version 2, with its one tree.
+    pub(super) fn is_unified(&self) -> bool {
+        self.unified
+    }
+
+    /// A container's directory in the tree of a version 1 controller; version 2 has one tree for all of them.
+    pub(super) fn directory(&self, controller: &str, id: &DockerId) -> io::Result<PathBuf> {
+        if self.unified { group(&self.root, id) } else { group(&self.root.join(controller), id) }
+    }
+
     /// Of a running container of Docker's, under the cgroup driver `cgroupfs` or `systemd` with their default parents.
     ///
     /// # Errors

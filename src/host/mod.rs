@@ -2,6 +2,9 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod imds;
+pub(crate) mod linklocal;
+pub(crate) mod os;
 pub(crate) mod resources;
+pub(crate) mod sampler;
 pub(crate) mod signals;
 pub(crate) mod usage;

@@ -1,8 +1,14 @@
 //! The last call of a node's life: EC2 `TerminateInstances` on its own instance.
 
+use std::collections::BTreeMap;
+
+use aws_sdk_ec2::types::Filter;
 use node_core::{ApiFailure, InstanceId};
 
 use crate::ecs::classify;
+
+/// EC2 gives an instance at most 50.
+const TAGS_MAX: i32 = 50;
 
 /// Terminates `instance`. An instance that EC2 no longer knows is [`ApiFailure::Gone`]; termination protection is
 /// [`ApiFailure::Denied`], since someone may lift it.
@@ -17,6 +23,24 @@ pub(crate) async fn terminate(client: &aws_sdk_ec2::Client, instance: &InstanceI
     Ok(())
 }
 
+/// The instance's tags, without those that AWS reserves. Source: amazon-ecs-agent, `ecs-agent/ec2/ec2_client.go`.
+pub(crate) async fn tags(
+    client: &aws_sdk_ec2::Client,
+    instance: &InstanceId,
+) -> Result<BTreeMap<String, String>, ApiFailure> {
+    let filter = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
+    let call = client
+        .describe_tags()
+        .filters(filter("resource-id", instance.as_str()))
+        .filters(filter("resource-type", "instance"))
+        .max_results(TAGS_MAX);
+    let answer = call.send().await.map_err(|error| classify(&error))?;
+    let reserved = |text: &str| text.to_ascii_lowercase().starts_with("aws:");
+    let own = answer.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
+    let own = own.filter(|(key, value)| !reserved(key) && !reserved(value));
+    Ok(own.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use aws_credential_types::Credentials;
@@ -28,8 +52,8 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a termination that EC2 answers with `status` and `body`.
-    async fn answered(status: u16, body: &'static str) -> Result<(), ApiFailure> {
+    /// A client of an EC2 that answers everything with `status` and `body`.
+    async fn client(status: u16, body: &'static str) -> aws_sdk_ec2::Client {
         let status = StatusCode::from_u16(status).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -42,7 +66,28 @@ mod tests {
             .endpoint_url(url)
             .http_client(crate::aws::http_client())
             .build();
-        terminate(&aws_sdk_ec2::Client::from_conf(config), &InstanceId::new("i-0abc")).await
+        aws_sdk_ec2::Client::from_conf(config)
+    }
+
+    async fn answered(status: u16, body: &'static str) -> Result<(), ApiFailure> {
+        terminate(&client(status, body).await, &InstanceId::new("i-0abc")).await
+    }
+
+    #[tokio::test]
+    async fn tags_come_without_those_of_aws() {
+        let body = "<DescribeTagsResponse><tagSet>\
+            <item><resourceId>i-0abc</resourceId><key>team</key><value>red</value></item>\
+            <item><resourceId>i-0abc</resourceId><key>AWS:autoscaling:groupName</key><value>g</value></item>\
+            <item><resourceId>i-0abc</resourceId><key>made-by</key><value>aws:thing</value></item>\
+            <item><resourceId>i-0abc</resourceId><key>empty</key><value/></item>\
+            </tagSet></DescribeTagsResponse>";
+        let tags = tags(&client(200, body).await, &InstanceId::new("i-0abc")).await.unwrap();
+        let expected = [("empty", ""), ("team", "red")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(tags, BTreeMap::from(expected));
+        let denied = "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors>\
+            <RequestID>r-3</RequestID></Response>";
+        let failure = super::tags(&client(403, denied).await, &InstanceId::new("i-0abc")).await;
+        assert!(matches!(failure, Err(ApiFailure::Denied(_))), "{failure:?}");
     }
 
     #[tokio::test]

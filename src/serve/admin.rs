@@ -18,12 +18,15 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::report::StatusReport;
+use super::task;
 use crate::logging::chain;
 
 /// A question to the agent's loop, with the place for its answer.
 #[derive(Debug)]
 pub(crate) enum AdminRequest {
     Status(oneshot::Sender<StatusReport>),
+    /// Asked for containers by the task endpoint.
+    Tasks(task::Subject, oneshot::Sender<task::View>),
 }
 
 /// How long the loop may take: a person waits for it.

@@ -1,4 +1,7 @@
 //! What the agent serves on this host.
 
 pub(crate) mod admin;
+pub(crate) mod credentials;
+pub(crate) mod endpoint;
 pub(crate) mod report;
+pub(crate) mod task;

@@ -1,6 +1,7 @@
 //! What `batch-node-agent status` is told: the body of `GET /status` on the admin socket. Times are milliseconds since the
 //! Unix epoch (`*_at_ms`, `since_ms`) or lengths (`age_ms`). Nothing in it is secret.
 
+use node_core::PullProgress;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +76,9 @@ pub(crate) struct Container {
     /// 100 is one whole CPU.
     pub(crate) cpu_percent: Option<f64>,
     pub(crate) memory_mib: Option<f64>,
+    /// While its image is being pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pull: Option<PullProgress>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +143,7 @@ pub(crate) mod sample {
                 reason: None,
                 cpu_percent: Some(99.44),
                 memory_mib: Some(12.34),
+                pull: None,
             }],
         };
         let mut stopping = running.clone();

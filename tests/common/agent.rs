@@ -84,6 +84,10 @@ impl Agent {
     pub(crate) fn start(setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut lines = setup.config.clone();
+        // The default would give this very machine 169.254.170.2.
+        if !lines.iter().any(|line| line.starts_with("task_endpoint")) {
+            lines.push(r#"task_endpoint = "loopback:0""#.to_owned());
+        }
         lines.push(format!("data_dir = {:?}", dir.path().join("data")));
         lines.push(format!("admin_socket = {:?}", dir.path().join("agent.sock")));
         std::fs::write(dir.path().join("config.toml"), lines.join("\n")).unwrap();

@@ -161,7 +161,8 @@ async fn api(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes)
                 json!({"containerInstanceArn": INSTANCE, "attributes": request["attributes"], "status": "ACTIVE"});
             json!({"containerInstance": instance})
         }
-        "DiscoverPollEndpoint" => json!({"endpoint": shared.acs, "telemetryEndpoint": shared.acs}),
+        // No telemetry: its signed frames are no JSON, and this ECS has one socket.
+        "DiscoverPollEndpoint" => json!({"endpoint": shared.acs}),
         "SubmitTaskStateChange" => {
             shared.reports.lock().unwrap().push(request);
             json!({"acknowledgment": "ok"})

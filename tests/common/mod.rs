@@ -3,10 +3,13 @@
 pub(crate) mod agent;
 pub(crate) mod docker;
 pub(crate) mod ecs;
+pub(crate) mod faults;
 pub(crate) mod http;
+pub(crate) mod model;
 pub(crate) mod plane;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod tap;
 
 use std::path::Path;
 use std::process::Command;

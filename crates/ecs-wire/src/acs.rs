@@ -36,6 +36,7 @@ macro_rules! messages {
         $(impl From<$kind> for $name { fn from(m: $kind) -> Self { Self::$kind(m) } })+
     };
 }
+pub(crate) use messages;
 
 messages! {
     /// What ACS sends to an agent.
@@ -194,6 +195,8 @@ macro_rules! texts {
         }
     )+};
 }
+pub(crate) use texts;
+
 texts!(
     CloseMessage,
     ErrorMessage,

@@ -1,4 +1,4 @@
-//! The wire of an ECS container agent: ACS message types and their framing, as serde types and nothing else.
+//! The wire of an ECS container agent: ACS and TCS message types and their framing, as serde types and nothing else.
 //!
 //! Shapes follow `acs-api-2.json` of amazon-ecs-agent: field names are lowerCamelCase, absent optional fields are left
 //! out, unknown fields are tolerated. A frame is one text message `{"type": "<Name>", "message": {...}}`.
@@ -7,6 +7,7 @@
 pub mod acs;
 pub mod frame;
 pub mod task;
+pub mod tcs;
 
 pub use acs::{FromAgent, ToAgent};
 pub use frame::FrameError;

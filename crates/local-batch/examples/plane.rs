@@ -16,6 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         node: NodeTemplate { program: args.next().unwrap_or_default().into(), ..NodeTemplate::default() },
         data_dir: std::env::temp_dir().join(format!("plane-{}", std::process::id())),
         docker_host: None,
+        credentials_lifetime: None,
     })
     .await?;
     println!("{}", plane.endpoint());

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The plane's settings.
 #[derive(Debug, Clone)]
@@ -16,6 +17,9 @@ pub struct PlaneConfig {
     pub data_dir: PathBuf,
     /// `unix:///path`; Docker's own default when absent.
     pub docker_host: Option<String>,
+    /// How long the credentials of a job's role live, at least 2 seconds; ECS's 6 hours when absent. They are renewed at half
+    /// of it.
+    pub credentials_lifetime: Option<Duration>,
 }
 
 /// What a launched node is made from, as a launch template would say.

@@ -101,6 +101,12 @@ pub enum PlaneEvent {
     AgentDisconnected {
         container_instance_arn: String,
     },
+    /// An agent published telemetry, signed as it must be: `kind` is the message's type, and `message` the frame's JSON as it came.
+    Telemetry {
+        container_instance_arn: String,
+        kind: &'static str,
+        message: String,
+    },
 }
 
 impl fmt::Display for PlaneEvent {
@@ -136,6 +142,9 @@ impl fmt::Display for PlaneEvent {
             }
             Self::AgentDisconnected { container_instance_arn } => {
                 write!(f, "agent {container_instance_arn}  disconnected")
+            }
+            Self::Telemetry { container_instance_arn, kind, .. } => {
+                write!(f, "agent {container_instance_arn}  {kind}")
             }
         }
     }

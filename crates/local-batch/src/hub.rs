@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::{self, Millis};
 use crate::config::PlaneConfig;
 use crate::events::PlaneEvent;
+use crate::faults::Faults;
 use crate::ids::Arns;
 use crate::logs::LogKeeper;
 use crate::model::{Effect, State};
@@ -25,6 +26,7 @@ pub(crate) struct Hub {
     pub(crate) poll_endpoint: String,
     pub(crate) arns: Arns,
     pub(crate) logs: LogKeeper,
+    pub(crate) faults: Arc<Faults>,
     /// Everything that runs in the background, and the word to end it.
     pub(crate) tracker: TaskTracker,
     pub(crate) closing: CancellationToken,
@@ -49,6 +51,7 @@ impl Hub {
             endpoint,
             poll_endpoint,
             logs,
+            faults: Faults::new(),
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             node_tracker: TaskTracker::new(),

@@ -14,7 +14,9 @@ use tokio::net::TcpListener;
 use crate::clock;
 use crate::hub::Hub;
 use crate::ids::{ACCOUNT, Ec2Id, hex32};
+use crate::keys::IssuedKey;
 use crate::model::node::Node;
+use crate::model::roles::INSTANCE_ROLE;
 
 const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
@@ -22,10 +24,6 @@ const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
 const MAX_TTL: u64 = 21_600;
 /// Tokens remembered for an instance; the oldest client asks anew.
 const TOKENS_KEPT: usize = 1_024;
-/// The role that the instance's profile carries.
-const ROLE: &str = "local-batch-instance";
-/// How long the credentials that it hands out say they live, in milliseconds.
-const CREDENTIALS_LIVE: i64 = 6 * 3600 * 1000;
 
 struct Metadata {
     hub: Arc<Hub>,
@@ -100,37 +98,39 @@ impl Metadata {
             "services/domain" => "amazonaws.com".to_owned(),
             "services/partition" => "aws".to_owned(),
             "autoscaling/target-lifecycle-state" => "InService".to_owned(),
-            "iam/security-credentials" => ROLE.to_owned(),
+            "iam/security-credentials" => INSTANCE_ROLE.to_owned(),
             "iam/info" => serde_json::json!({"Code": "Success",
-                "InstanceProfileArn": format!("arn:aws:iam::{ACCOUNT}:instance-profile/{ROLE}")})
+                "InstanceProfileArn": format!("arn:aws:iam::{ACCOUNT}:instance-profile/{INSTANCE_ROLE}")})
             .to_string(),
             "tags/instance" => node.tags.iter().map(|tag| tag.key.as_str()).collect::<Vec<_>>().join("\n"),
             other => {
-                if other.strip_prefix("iam/security-credentials/") == Some(ROLE) {
-                    return Some(self.credentials());
-                }
                 let key = other.strip_prefix("tags/instance/")?;
                 node.tags.iter().find(|tag| tag.key == key)?.value.clone()
             }
         })
     }
+}
 
-    fn credentials(&self) -> String {
-        let now = clock::now();
-        serde_json::json!({
-            "Code": "Success",
-            "Type": "AWS-HMAC",
-            "LastUpdated": clock::rfc3339_seconds(now),
-            "AccessKeyId": format!("ASIA{}", self.secret[..16].to_uppercase()),
-            "SecretAccessKey": format!("local-{}", self.secret),
-            "Token": format!("local-token-{}", self.secret),
-            "Expiration": clock::rfc3339_seconds(now + CREDENTIALS_LIVE),
-        })
-        .to_string()
-    }
+fn credentials(key: IssuedKey) -> String {
+    serde_json::json!({
+        "Code": "Success",
+        "Type": "AWS-HMAC",
+        "LastUpdated": clock::rfc3339_seconds(clock::now()),
+        "AccessKeyId": key.id,
+        "SecretAccessKey": key.secret,
+        "Token": key.token,
+        "Expiration": clock::rfc3339_seconds(key.expires_at),
+    })
+    .to_string()
 }
 
 async fn meta_data(Shared(imds): Shared<Arc<Metadata>>, Path(path): Path<String>, headers: HeaderMap) -> Response {
+    if path.trim_end_matches('/').strip_prefix("iam/security-credentials/") == Some(INSTANCE_ROLE)
+        && imds.admits(&headers)
+    {
+        let key = imds.hub.update(|state, now| state.instance_key(&imds.id, now));
+        return key.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |key| credentials(key).into_response());
+    }
     imds.answer(&headers, |node| imds.meta_data(&path, node))
 }
 

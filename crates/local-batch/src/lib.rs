@@ -12,13 +12,16 @@ mod config;
 mod docker;
 mod error;
 mod events;
+mod faults;
 mod hub;
 mod ids;
 mod imds;
+mod keys;
 mod logs;
 mod model;
 mod nodes;
 mod plane;
+mod sigv4;
 
 pub use config::{NodeTemplate, PlaneConfig, PlaneError};
 pub use error::ApiError;

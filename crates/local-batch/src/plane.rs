@@ -12,6 +12,7 @@ use tracing::warn;
 use crate::config::{NodeTemplate, PlaneConfig, PlaneError};
 use crate::error::ApiError;
 use crate::events::PlaneEvent;
+use crate::faults::Gate;
 use crate::hub::Hub;
 use crate::ids::{Ec2Id, TaskArn};
 use crate::logs::LogKeeper;
@@ -23,6 +24,10 @@ use crate::{acs, api, clock, docker};
 const CLOSE_WITHIN: Duration = Duration::from_secs(8);
 /// What a machine whose memory cannot be read is taken to have, in MiB.
 const FALLBACK_MEMORY_MIB: u32 = 2048;
+/// Credentials are written to the second.
+const SHORTEST_CREDENTIALS: Duration = Duration::from_secs(2);
+/// Of a listener that does not know its own address.
+const UNSET: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A running control plane. Dropping it leaves its nodes; call [`Plane::shutdown`].
 pub struct Plane {
@@ -43,10 +48,17 @@ impl Plane {
             .map_err(|source| PlaneError::DataDir { path: logs_dir.clone(), source })?;
         let logs = LogKeeper::new(docker::connect(config.docker_host.as_deref())?, logs_dir);
         let fleet = Fleet { max_nodes: config.max_nodes, offers: expected_offer(&config.node).await };
-        let state = State::new(config.region.clone(), fleet, clock::now());
+        let mut state = State::new(config.region.clone(), fleet, clock::now());
+        if let Some(lifetime) = config.credentials_lifetime {
+            state.credentials_lifetime =
+                i64::try_from(lifetime.max(SHORTEST_CREDENTIALS).as_millis()).unwrap_or(i64::MAX / 4);
+        }
         let hub = Hub::new(config, state, endpoint_of(&listener)?, endpoint_of(&agents)?, logs);
-        hub.tracker.spawn(acs::serve(hub.clone(), agents));
-        hub.tracker.spawn(api::serve(hub.clone(), listener));
+        let gate = |listener| {
+            Gate::new(listener, hub.faults.clone()).map_err(|source| PlaneError::Listen { address: UNSET, source })
+        };
+        hub.tracker.spawn(acs::serve(hub.clone(), gate(agents)?));
+        hub.tracker.spawn(api::serve(hub.clone(), gate(listener)?));
         hub.tracker.spawn(hub.clone().watch_deadlines());
         Ok(Self { hub })
     }
@@ -74,6 +86,8 @@ impl Plane {
     /// Terminates every instance, removes every container of the plane's tasks, and stops listening.
     pub async fn shutdown(self) {
         let hub = &self.hub;
+        // Nothing may hold up the end.
+        hub.faults.clear(None);
         hub.closing.cancel();
         hub.update(|state, now| {
             state.closing = true;
@@ -105,8 +119,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, PlaneError> {
 
 /// Where clients on this machine reach a listener.
 fn endpoint_of(listener: &TcpListener) -> Result<String, PlaneError> {
-    let unset = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-    let mut address = listener.local_addr().map_err(|source| PlaneError::Listen { address: unset, source })?;
+    let mut address = listener.local_addr().map_err(|source| PlaneError::Listen { address: UNSET, source })?;
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -6,9 +6,9 @@ mod support;
 use std::time::Duration;
 
 use ecs_wire::ToAgent;
-use ecs_wire::acs::{TaskIdentifier, TaskStopVerificationMessage};
+use ecs_wire::acs::{IAMRoleCredentialsAckRequest, TaskIdentifier, TaskStopVerificationMessage};
 use local_batch::NodeTemplate;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{World, between, http, program, starts, world};
 use tokio_tungstenite::tungstenite::Error;
 
@@ -115,13 +115,15 @@ async fn websockets_need_a_signature_and_a_known_active_instance() {
     let agent = w.agent(&instance).await;
     let refused = async |arn: &str, authorization| match w.dial(arn, authorization).await {
         Err(Error::Http(response)) => {
-            assert_eq!(response.status(), 400);
+            assert!([400, 403].contains(&response.status().as_u16()));
             String::from_utf8(response.body().clone().unwrap()).unwrap()
         }
         other => panic!("{other:?}"),
     };
-    let signed = Some("AWS4-HMAC-SHA256 Credential=x");
-    assert!(refused(&agent.arn, None).await.contains("AccessDeniedException"));
+    let signed = Some(support::STRANGER);
+    assert!(refused(&agent.arn, None).await.contains("MissingAuthenticationTokenException"));
+    let half = Some("AWS4-HMAC-SHA256 Credential=x");
+    assert!(refused(&agent.arn, half).await.contains("IncompleteSignatureException"));
     assert!(refused("arn:nobody", signed).await.contains("InvalidInstanceException"));
     let cluster = w.cluster().await;
     let arn = agent.arn.clone();
@@ -281,5 +283,60 @@ async fn lists_have_pages_and_arrays_have_children() {
     assert_eq!(w.batch("listjobs", named).await["jobSummaryList"].as_array().unwrap().len(), 1);
     let running = w.batch("listjobs", json!({"jobQueue": "q"})).await;
     assert_eq!(running["jobSummaryList"], json!([]));
+    w.plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_instances_state_is_changed_as_ecs_would() {
+    let w = plain().await;
+    let (instance, _) = w.instance().await;
+    let agent = w.agent(&instance).await;
+    let cluster = w.cluster().await;
+    let update = async |instances: Value, status: &str| {
+        let request = json!({"cluster": cluster, "containerInstances": instances, "status": status});
+        w.try_ecs("UpdateContainerInstancesState", request).await
+    };
+    let drained = update(json!([agent.arn, "nobody"]), "DRAINING").await.json();
+    assert_eq!(drained["containerInstances"][0]["status"], "DRAINING");
+    assert_eq!(drained["failures"], json!([{"arn": "nobody", "reason": "MISSING"}]));
+    assert!(update(json!([agent.arn]), "INACTIVE").await.body.contains("must be ACTIVE or DRAINING"));
+    assert!(update(json!([]), "ACTIVE").await.body.contains("InvalidParameterException"));
+    let arn = agent.arn.clone();
+    w.ecs("DeregisterContainerInstance", json!({"cluster": cluster, "containerInstance": arn})).await;
+    agent.closed().await;
+    let late = update(json!([arn]), "ACTIVE").await.json();
+    assert_eq!(late["failures"], json!([{"arn": arn, "reason": "INACTIVE"}]));
+    w.plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_role_comes_with_its_job_and_again_for_an_agent_that_asks() {
+    let w = plain().await;
+    let role = "arn:aws:iam::123456789012:role/reader";
+    let container = json!({"image": "busybox", "vcpus": 1, "memory": 64, "jobRoleArn": role});
+    let definition = json!({"jobDefinitionName": "r", "type": "container", "containerProperties": container});
+    w.batch("registerjobdefinition", definition).await;
+    let (instance, _) = w.instance().await;
+    let mut agent = w.agent(&instance).await;
+    w.submit(json!({"jobDefinition": "r"})).await;
+    let task = agent.task().await;
+    let sent = task["roleCredentials"].clone();
+    assert_eq!((sent["roleArn"].as_str(), task.get("executionRoleCredentials")), (Some(role), None));
+    // Its payload was acknowledged, its credentials were not: they come again by themselves.
+    let ToAgent::IAMRoleCredentialsMessage(again) = agent.next().await else { panic!("credentials") };
+    assert_eq!((again.role_type.as_str(), Some(again.task_arn.as_str())), ("TaskApplication", task["arn"].as_str()));
+    let credentials = again.role_credentials.unwrap();
+    assert_eq!(Some(credentials.credentials_id.as_str()), sent["credentialsId"].as_str());
+    let ack = IAMRoleCredentialsAckRequest {
+        message_id: again.message_id,
+        expiration: credentials.expiration,
+        credentials_id: credentials.credentials_id,
+    };
+    agent.send(ack.into()).await;
+    // Sent once more, the task brings along what it has.
+    let order = json!({"fault": "redeliver"}).to_string();
+    let done = http(&w.endpoint(), "POST /local/faults", &[], &order).await.json();
+    assert_eq!(done["done"], "tasks sent again: 1");
+    assert_eq!(agent.task().await["roleCredentials"], sent);
     w.plane.shutdown().await;
 }

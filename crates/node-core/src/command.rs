@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::StopCandidate;
-use crate::ids::{ClusterRef, ContainerInstanceArn, ContainerName, DockerId, DockerName, ExitCode, MessageId, TaskArn};
+use crate::ids::{
+    ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, ExitCode, MessageId, TaskArn,
+};
 use crate::instance::{InstanceState, Phase};
-use crate::spec::{ContainerSpec, NetworkBinding, TaskSpec};
+use crate::pull::PullProgress;
+use crate::spec::{ContainerSpec, NetworkBinding, RegistryAuth, TaskSpec};
 use crate::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +28,14 @@ pub enum Command {
         cluster: ClusterRef,
         container_instance: ContainerInstanceArn,
     },
+    /// Acknowledge credentials: the task knows of them.
+    AckCredentials {
+        message: MessageId,
+        id: CredentialsId,
+        expiration: String,
+    },
+    /// Nobody may have these credentials any more.
+    DropCredentials(CredentialsId),
     /// Ask ECS whether these tasks are really to stop.
     VerifyStops {
         message: MessageId,
@@ -35,6 +46,10 @@ pub enum Command {
         task: TaskArn,
         image: String,
         mode: PullMode,
+        /// Without asking for the image's digest first.
+        by_tag: bool,
+        auth: Option<RegistryAuth>,
+        execution_role: Option<CredentialsId>,
     },
     Create {
         name: DockerName,
@@ -159,6 +174,13 @@ pub enum Notice {
         attempt: u32,
     },
     PullFailed(TaskArn, String),
+    PullRetried {
+        task: TaskArn,
+        error: String,
+        retry_ms: u64,
+    },
+    /// A pull that takes long is under way.
+    Pulling(TaskArn, PullProgress),
     CleanedUp(TaskArn),
     CleanUpFailed(TaskArn, String),
     DockerDown(String),

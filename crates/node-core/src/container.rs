@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::TaskStatus;
 use crate::event::{Observation, Running};
 use crate::ids::{DockerId, DockerName, ExitCode};
+use crate::pull::PullState;
 use crate::spec::{Condition, NetworkBinding};
 use crate::time::Timestamp;
 
@@ -67,6 +68,8 @@ pub struct ContainerState {
     pub(crate) retry_at: Option<Timestamp>,
     #[serde(skip)]
     pub(crate) failures: u32,
+    #[serde(skip)]
+    pub(crate) pull: PullState,
 }
 
 /// What a container became through an observation.
@@ -95,6 +98,7 @@ impl ContainerState {
             op: None,
             retry_at: None,
             failures: 0,
+            pull: PullState::default(),
         }
     }
 

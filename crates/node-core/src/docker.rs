@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::command::{Command, Notice};
 use crate::container::{Moved, Op, Stage};
-use crate::event::{ImagePulled, Observation, OpFailure, Running};
+use crate::event::{Observation, OpFailure, Running};
 use crate::ids::{DockerName, TaskArn};
-use crate::node::{Node, PullBehavior};
+use crate::node::Node;
 use crate::time::Timestamp;
 
 /// An operation that could not reach Docker, or that must be tried until it works (a stop), waits this long first...
@@ -77,63 +77,6 @@ impl Node {
             self.fail_container(&arn, i, None, Some(reason.to_owned()), now);
             self.settle_task(&arn, now);
             self.touch(&arn);
-        }
-    }
-
-    pub(crate) fn on_pulled(&mut self, name: &DockerName, result: Result<ImagePulled, OpFailure>, now: Timestamp) {
-        let Some((arn, i)) = self.op_ended(name, Op::Pull) else {
-            return;
-        };
-        match result {
-            Ok(image) => {
-                self.image_is_here(&arn, i, image, now);
-            }
-            Err(OpFailure::Unreachable(_)) => self.retry_later(&arn, i, now),
-            Err(failure) => self.pull_failed(&arn, i, &describe(&failure, "CannotPullContainerError"), now),
-        }
-        self.touch(&arn);
-    }
-
-    fn image_is_here(&mut self, arn: &TaskArn, i: usize, image: ImagePulled, now: Timestamp) {
-        let Some(task) = self.tasks.get_mut(arn) else {
-            return;
-        };
-        if image.from_registry {
-            task.record.pull_stopped_at = Some(now);
-            let name = task.record.spec.containers.get(i).map(|c| c.image.clone());
-            if self.policy.pull_behavior == PullBehavior::Once
-                && let (Some(record), Some(name)) = (&mut self.record, name)
-                && record.pulled_images.insert(name)
-            {
-                self.save_node();
-            }
-        }
-        if let Some(task) = self.tasks.get_mut(arn)
-            && let Some(state) = task.record.containers.get_mut(i)
-            && state.stage < Stage::Pulled
-        {
-            state.stage = Stage::Pulled;
-            state.image_digest = image.digest;
-        }
-    }
-
-    /// Behaviours `default` and `prefer-cached` go on with what the host may hold; the pull's error stays the reason if it holds nothing.
-    fn pull_failed(&mut self, arn: &TaskArn, i: usize, error: &str, now: Timestamp) {
-        self.commands.push_back(Command::Notice(Notice::PullFailed(arn.clone(), error.to_owned())));
-        match self.policy.pull_behavior {
-            PullBehavior::Default | PullBehavior::PreferCached => {
-                if let Some(task) = self.tasks.get_mut(arn)
-                    && let Some(state) = task.record.containers.get_mut(i)
-                    && state.stage < Stage::Pulled
-                {
-                    state.stage = Stage::Pulled;
-                    state.reason = Some(error.to_owned());
-                }
-            }
-            PullBehavior::Always | PullBehavior::Once => {
-                self.fail_container(arn, i, None, Some(error.to_owned()), now);
-                self.settle_task(arn, now);
-            }
         }
     }
 
@@ -288,7 +231,7 @@ impl Node {
     }
 
     /// Marks an operation's end and frees its slot. `None`: nobody waits for it (a leftover of an earlier life).
-    fn op_ended(&mut self, name: &DockerName, op: Op) -> Option<(TaskArn, usize)> {
+    pub(crate) fn op_ended(&mut self, name: &DockerName, op: Op) -> Option<(TaskArn, usize)> {
         let (arn, i) = self.names.get(name).cloned()?;
         let state = self.tasks.get_mut(&arn).and_then(|t| t.record.containers.get_mut(i))?;
         if state.op != Some(op) {
@@ -301,7 +244,7 @@ impl Node {
         Some((arn, i))
     }
 
-    fn retry_later(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
+    pub(crate) fn retry_later(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
         let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) else {
             return;
         };
@@ -324,7 +267,7 @@ impl Node {
     }
 }
 
-fn describe(failure: &OpFailure, name: &str) -> String {
+pub(crate) fn describe(failure: &OpFailure, name: &str) -> String {
     match failure {
         OpFailure::Refused { name, text } => format!("{name}: {text}"),
         OpFailure::Unreachable(text) => format!("{name}: {text}"),

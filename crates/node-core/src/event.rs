@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterRef, ContainerInstanceArn, DockerId, DockerName, ExitCode, InstanceId, MessageId, TaskArn};
 use crate::instance::InstanceState;
+use crate::pull::PullNews;
+use crate::roles::Issued;
 use crate::spec::{NetworkBinding, TaskSpec};
 use crate::time::Timestamp;
 
@@ -18,6 +20,12 @@ pub enum Event {
     SessionOpened,
     SessionClosed(CloseCause),
     Payload(Payload),
+    /// Credentials for a task, new or refreshed (`IAMRoleCredentialsMessage`).
+    Credentials {
+        message: MessageId,
+        task: TaskArn,
+        issued: Issued,
+    },
     /// What ECS believes should run here (`TaskManifestMessage`).
     Manifest {
         message: MessageId,
@@ -38,6 +46,8 @@ pub enum Event {
     Observed(DockerName, Observation),
     /// Docker does not know a container of this name.
     Missing(DockerName),
+    /// A pull is under way, and this far.
+    Pulling(DockerName, PullNews),
     Pulled(DockerName, Result<ImagePulled, OpFailure>),
     /// The container exists. It may have existed before, in any state: then it is adopted, not made again.
     Created(DockerName, Result<Observation, OpFailure>),
@@ -67,6 +77,8 @@ pub struct Payload {
 pub struct PayloadTask {
     pub arn: TaskArn,
     pub work: Incoming,
+    /// The credentials that came with it.
+    pub credentials: Vec<Issued>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

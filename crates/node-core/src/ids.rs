@@ -46,6 +46,10 @@ names! {
     ContainerInstanceArn,
     /// An ECS cluster's name or ARN, as it is handed to the ECS API.
     ClusterRef,
+    /// The name under which ECS hands out a role's credentials: it is in the address that a job asks.
+    CredentialsId,
+    /// A container's name towards the task metadata endpoint, in the form of a UUID.
+    EndpointId,
     /// An EC2 instance's id.
     InstanceId,
 }
@@ -71,6 +75,19 @@ impl DockerName {
             Sha256::new().chain_update(task.as_str()).chain_update([0]).chain_update(container.as_str()).finalize();
         let hex: String = digest.iter().take(10).map(|b| format!("{b:02x}")).collect();
         Self(format!("ecs-{}-{}-{plain}-{hex}", clean(family), clean(version)))
+    }
+}
+
+impl EndpointId {
+    /// A function of the task and the container, so that a restart gives the same one. Who does not know the task's ARN, whose
+    /// id is 128 random bits, cannot guess it.
+    #[must_use]
+    pub fn derive(task: &TaskArn, container: &ContainerName) -> Self {
+        let named = Sha256::new().chain_update("endpoint").chain_update([0]).chain_update(task.as_str());
+        let digest = named.chain_update([0]).chain_update(container.as_str()).finalize();
+        let hex: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
+        let parts = [hex.get(..8), hex.get(8..12), hex.get(12..16), hex.get(16..20), hex.get(20..32)];
+        Self(parts.map(Option::unwrap_or_default).join("-"))
     }
 }
 

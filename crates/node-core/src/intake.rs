@@ -4,6 +4,7 @@ use crate::command::{Command, Notice};
 use crate::event::{Incoming, Payload, PayloadTask, StopCandidate};
 use crate::ids::{ClusterRef, ContainerInstanceArn, MessageId, TaskArn};
 use crate::node::Node;
+use crate::roles::Roles;
 use crate::spec::TaskSpec;
 use crate::task::{Task, TaskRecord};
 use crate::time::Timestamp;
@@ -14,15 +15,21 @@ impl Node {
     /// durable as any other, so ECS need not send it again.
     pub(crate) fn on_payload(&mut self, payload: Payload, now: Timestamp) {
         self.session.note_sequence(payload.seq_num);
-        for task in payload.tasks {
+        let mut issued = Vec::new();
+        for mut task in payload.tasks {
+            let arn = task.arn.clone();
+            issued.extend(std::mem::take(&mut task.credentials).into_iter().map(|of_task| (arn.clone(), of_task)));
             self.take_in(task, now);
         }
         if !payload.unaddressed {
             self.commands.push_back(Command::Ack {
-                message: payload.message,
+                message: payload.message.clone(),
                 cluster: payload.cluster,
                 container_instance: payload.container_instance,
             });
+        }
+        for (arn, issued) in issued {
+            self.adopt_credentials(payload.message.clone(), &arn, issued);
         }
     }
 
@@ -50,6 +57,7 @@ impl Node {
                     family: String::new(),
                     version: String::new(),
                     containers: Vec::new(),
+                    roles: Roles::default(),
                 };
                 // The misspelling is on ECS's wire (agent/acs/session/payload_responder.go).
                 let reason = format!("UnrecogniedTaskError: Error loading task - {error}");

@@ -25,12 +25,16 @@ mod intake;
 mod node;
 mod outbox;
 mod progress;
+mod pull;
 mod record;
+mod roles;
 mod session;
 mod spec;
 mod status;
 mod task;
+mod telemetry;
 mod time;
+mod view;
 
 pub use backoff::{Backoff, Rng};
 pub use command::{Command, ContainerChange, Notice, PullMode, StateChange, TaskStatus};
@@ -40,13 +44,19 @@ pub use event::{
     StopCandidate, TaskCounts,
 };
 pub use ids::{
-    ClusterRef, ContainerInstanceArn, ContainerName, DockerId, DockerName, ExitCode, InstanceId, Mebibytes, MessageId,
-    TaskArn,
+    ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, EndpointId, ExitCode,
+    InstanceId, Mebibytes, MessageId, TaskArn,
 };
 pub use instance::{DrainReason, InstanceState, Phase};
 pub use node::{Node, Policy, PullBehavior};
+pub use pull::{PullNews, PullProgress};
 pub use record::{NodeRecord, Save, Saved};
-pub use spec::{Bind, Condition, ContainerSpec, Dependency, JobLabel, NetworkBinding, PortMapping, Protocol, TaskSpec};
+pub use roles::{Issued, RoleKind, Roles};
+pub use spec::{
+    AsmAuth, Bind, Condition, ContainerSpec, Dependency, EcrAuth, JobLabel, NetworkBinding, PortMapping, Protocol,
+    RegistryAuth, TaskSpec,
+};
 pub use status::{ContainerView, NodeStatus, TaskView};
 pub use task::TaskRecord;
+pub use telemetry::{Reconnect, RunningTask};
 pub use time::Timestamp;

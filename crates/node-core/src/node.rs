@@ -120,6 +120,7 @@ impl Node {
             Event::SessionOpened => self.on_session_opened(now),
             Event::SessionClosed(cause) => self.on_session_closed(cause, now),
             Event::Payload(payload) => self.on_payload(payload, now),
+            Event::Credentials { message, task, issued } => self.on_credentials(message, &task, issued),
             Event::Manifest { message, cluster, container_instance, timeline, running } => {
                 self.on_manifest(message, cluster, container_instance, timeline, &running)
             }
@@ -128,6 +129,7 @@ impl Node {
             Event::DockerDown(why) => self.on_docker_down(why),
             Event::Observed(name, seen) => self.on_observed(&name, &seen, now),
             Event::Missing(name) => self.on_missing(&name, now),
+            Event::Pulling(name, news) => self.on_pull_news(&name, news, now),
             Event::Pulled(name, result) => self.on_pulled(&name, result, now),
             Event::Created(name, result) => self.on_created(&name, result, now),
             Event::Started(name, result) => self.on_started(&name, result, now),

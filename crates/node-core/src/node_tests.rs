@@ -21,17 +21,20 @@ pub(crate) fn spec(id: &str) -> TaskSpec {
             docker_config: None,
             docker_host_config: None,
             stop_timeout_secs: None,
+            container_arn: None,
+            registry_auth: None,
         }],
+        roles: Roles::default(),
     }
 }
 
 /// A node with its clock, driven by hand.
-struct Hand {
-    node: Node,
-    now: Timestamp,
+pub(crate) struct Hand {
+    pub(crate) node: Node,
+    pub(crate) now: Timestamp,
 }
 
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy {
         pull_behavior: PullBehavior::PreferCached,
         idle_timeout: Some(Duration::from_secs(60)),
@@ -48,7 +51,7 @@ impl Hand {
     }
 
     /// A registered node with Docker up and a session open.
-    fn active(policy: Policy) -> Self {
+    pub(crate) fn active(policy: Policy) -> Self {
         let mut hand = Self::restored(policy, Saved::default());
         hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
         hand.on(Event::DockerUp(Vec::new()));
@@ -59,7 +62,7 @@ impl Hand {
     }
 
     /// Handles an event and returns what follows, notices left out.
-    fn on(&mut self, event: Event) -> Vec<Command> {
+    pub(crate) fn on(&mut self, event: Event) -> Vec<Command> {
         self.node.handle(event, self.now);
         self.commands()
     }
@@ -69,7 +72,7 @@ impl Hand {
         next.filter(|c| !matches!(c, Command::Notice(_))).collect()
     }
 
-    fn pass(&mut self, by: Duration) -> Vec<Command> {
+    pub(crate) fn pass(&mut self, by: Duration) -> Vec<Command> {
         self.now = self.now.after(by);
         self.node.handle_timeout(self.now);
         while !self.node.take_saves().is_empty() {}
@@ -79,7 +82,7 @@ impl Hand {
     }
 
     /// Passes time until the node next has something to do by the clock.
-    fn next_due(&mut self) -> Vec<Command> {
+    pub(crate) fn next_due(&mut self) -> Vec<Command> {
         while !self.node.take_saves().is_empty() {}
         let at = self.node.poll_timeout().expect("something is due");
         self.pass(at.since(self.now))
@@ -96,8 +99,12 @@ impl Hand {
         }))
     }
 
-    fn run(&mut self, spec: &TaskSpec) -> Vec<Command> {
-        self.payload(vec![PayloadTask { arn: spec.arn.clone(), work: Incoming::Run(spec.clone()) }])
+    pub(crate) fn run(&mut self, spec: &TaskSpec) -> Vec<Command> {
+        self.payload(vec![PayloadTask {
+            arn: spec.arn.clone(),
+            work: Incoming::Run(spec.clone()),
+            credentials: Vec::new(),
+        }])
     }
 
     /// Takes a one-container task to RUNNING, reports included.
@@ -133,14 +140,14 @@ fn seen(running: Running) -> Observation {
     }
 }
 
-fn submitted(commands: &[Command]) -> Option<&StateChange> {
+pub(crate) fn submitted(commands: &[Command]) -> Option<&StateChange> {
     commands.iter().find_map(|c| match c {
         Command::Submit(change) => Some(change),
         _ => None,
     })
 }
 
-fn has(commands: &[Command], wanted: impl Fn(&Command) -> bool) -> bool {
+pub(crate) fn has(commands: &[Command], wanted: impl Fn(&Command) -> bool) -> bool {
     commands.iter().any(wanted)
 }
 
@@ -155,7 +162,7 @@ fn a_payload_is_saved_before_it_is_acknowledged() {
             cluster: ClusterRef::new("c"),
             container_instance: ContainerInstanceArn::new("ci"),
             seq_num: 1,
-            tasks: vec![PayloadTask { arn: spec.arn.clone(), work }],
+            tasks: vec![PayloadTask { arn: spec.arn.clone(), work, credentials: Vec::new() }],
             unaddressed: false,
         }),
         hand.now,
@@ -212,8 +219,8 @@ fn an_unreadable_task_is_reported_as_stopped_beside_a_good_one() {
     let good = spec("good");
     let bad = TaskArn::new("arn:aws:ecs:us-east-1:1:task/c/bad");
     let commands = hand.payload(vec![
-        PayloadTask { arn: bad.clone(), work: Incoming::Invalid("no such volume".into()) },
-        PayloadTask { arn: good.arn.clone(), work: Incoming::Run(good) },
+        PayloadTask { arn: bad.clone(), work: Incoming::Invalid("no such volume".into()), credentials: Vec::new() },
+        PayloadTask { arn: good.arn.clone(), work: Incoming::Run(good), credentials: Vec::new() },
     ]);
     let change = submitted(&commands).unwrap();
     assert_eq!((&change.task, change.status), (&bad, TaskStatus::Stopped));
@@ -226,7 +233,8 @@ fn an_unreadable_task_is_reported_as_stopped_beside_a_good_one() {
 fn a_stop_for_a_task_never_seen_is_reported_as_stopped() {
     let mut hand = Hand::active(policy());
     let spec = spec("t1");
-    let commands = hand.payload(vec![PayloadTask { arn: spec.arn.clone(), work: Incoming::Stop(spec) }]);
+    let commands =
+        hand.payload(vec![PayloadTask { arn: spec.arn.clone(), work: Incoming::Stop(spec), credentials: Vec::new() }]);
     assert_eq!(submitted(&commands).unwrap().status, TaskStatus::Stopped);
     assert!(!has(&commands, |c| matches!(c, Command::Pull { .. } | Command::Stop { .. })));
 }
@@ -235,7 +243,8 @@ fn a_stop_for_a_task_never_seen_is_reported_as_stopped() {
 fn a_stop_ends_a_running_container_and_tells_its_exit_code() {
     let mut hand = Hand::active(policy());
     let (spec, name) = hand.running("t1");
-    let commands = hand.payload(vec![PayloadTask { arn: spec.arn.clone(), work: Incoming::Stop(spec) }]);
+    let commands =
+        hand.payload(vec![PayloadTask { arn: spec.arn.clone(), work: Incoming::Stop(spec), credentials: Vec::new() }]);
     assert!(has(&commands, |c| matches!(c, Command::Stop { grace_secs: 30, .. })));
     let stopped = seen(Running::Exited(Some(ExitCode(143))));
     let commands = hand.on(Event::Stopped(name, Ok(stopped)));
@@ -249,7 +258,7 @@ fn a_stop_while_docker_creates_waits_for_the_answer_and_starts_nothing() {
     let name = spec.docker_name(&spec.containers[0]);
     hand.run(&spec);
     hand.on(Event::Pulled(name.clone(), Ok(ImagePulled::default())));
-    let stop = vec![PayloadTask { arn: spec.arn.clone(), work: Incoming::Stop(spec) }];
+    let stop = vec![PayloadTask { arn: spec.arn.clone(), work: Incoming::Stop(spec), credentials: Vec::new() }];
     assert!(submitted(&hand.payload(stop)).is_none());
     let commands = hand.on(Event::Created(name, Ok(seen(Running::Created))));
     assert!(!has(&commands, |c| matches!(c, Command::Start { .. })));
@@ -377,7 +386,7 @@ fn reports_are_tried_until_ecs_takes_them_and_never_more_than_ten_at_once() {
     let mut hand = Hand::active(policy());
     for i in 0..12 {
         let spec = spec(&format!("{i:02}"));
-        hand.payload(vec![PayloadTask { arn: spec.arn.clone(), work: Incoming::Stop(spec) }]);
+        hand.payload(vec![PayloadTask { arn: spec.arn.clone(), work: Incoming::Stop(spec), credentials: Vec::new() }]);
     }
     let in_flight = hand.node.tasks.values().filter(|t| t.in_flight.is_some()).count();
     assert_eq!(in_flight, 10);

@@ -7,6 +7,7 @@ use crate::command::{Command, Notice, PullMode};
 use crate::container::{Op, Stage};
 use crate::ids::{DockerName, ExitCode, TaskArn};
 use crate::node::{Node, Policy, PullBehavior};
+use crate::roles::RoleKind;
 use crate::spec::{ContainerSpec, Dependency};
 use crate::task::{Task, TaskRecord};
 use crate::time::Timestamp;
@@ -107,6 +108,7 @@ impl Node {
         };
         let name = state.docker_name.clone();
         let id = state.docker_id.clone();
+        let execution_role = &task.record.spec.roles.execution;
         let (op, command) = match step {
             Step::Pull => {
                 let mode = match behavior {
@@ -116,7 +118,9 @@ impl Node {
                 };
                 let image = spec.image.clone();
                 let task = arn.clone();
-                (Op::Pull, Some(Command::Pull { name, task, image, mode }))
+                let by_tag = state.pull.by_tag;
+                let (auth, execution_role) = (spec.registry_auth.clone(), execution_role.clone());
+                (Op::Pull, Some(Command::Pull { name, task, image, mode, by_tag, auth, execution_role }))
             }
             Step::Queue => {
                 if state.stage == Stage::Pulled {
@@ -241,6 +245,9 @@ impl Node {
     pub(crate) fn settle_task(&mut self, arn: &TaskArn, now: Timestamp) {
         if let Some(task) = self.tasks.get_mut(arn) {
             task.record.settle(now);
+            if task.record.stopped_at.is_some() {
+                self.drop_credentials(arn, RoleKind::Task);
+            }
         }
         self.save_task(arn);
     }
@@ -253,6 +260,8 @@ impl Node {
             return;
         }
         task.record.shrink();
+        self.drop_credentials(arn, RoleKind::Task);
+        self.drop_credentials(arn, RoleKind::Execution);
         self.commands.push_back(Command::Notice(Notice::CleanedUp(arn.clone())));
         self.save_task(arn);
         self.forget_surplus();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ContainerName, DockerName, Mebibytes, TaskArn};
+use crate::roles::Roles;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSpec {
@@ -12,6 +13,8 @@ pub struct TaskSpec {
     pub family: String,
     pub version: String,
     pub containers: Vec<ContainerSpec>,
+    #[serde(default)]
+    pub roles: Roles,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +39,48 @@ pub struct ContainerSpec {
     pub docker_host_config: Option<String>,
     /// Seconds between SIGTERM and SIGKILL; `None` is the node's own.
     pub stop_timeout_secs: Option<u64>,
+    /// ECS's own name of the container, for the task metadata endpoint.
+    #[serde(default)]
+    pub container_arn: Option<String>,
+    /// `None`: as the host, with whatever login it has of its own.
+    #[serde(default)]
+    pub registry_auth: Option<RegistryAuth>,
+}
+
+/// How a container's image is to be asked for (`registryAuthentication`). It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegistryAuth {
+    Ecr(EcrAuth),
+    Asm(AsmAuth),
+}
+
+impl RegistryAuth {
+    #[must_use]
+    pub fn needs_execution_role(&self) -> bool {
+        match self {
+            Self::Ecr(ecr) => ecr.use_execution_role,
+            Self::Asm(_) => true,
+        }
+    }
+}
+
+/// `asmAuthData`: a secret of Secrets Manager that holds a name and a password.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AsmAuth {
+    /// The secret's ARN or name.
+    pub credentials_parameter: String,
+    pub region: String,
+}
+
+/// `ecrAuthData`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EcrAuth {
+    /// An account's id; empty is the caller's own.
+    pub registry_id: String,
+    pub region: String,
+    pub endpoint_override: Option<String>,
+    /// Else the instance's own role asks.
+    pub use_execution_role: bool,
 }
 
 /// A host path, or a named Docker volume, mounted into a container.

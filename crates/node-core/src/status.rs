@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::TaskStatus;
-use crate::container::Stage;
+use crate::container::{Op, Stage};
 use crate::ids::{ClusterRef, ContainerInstanceArn, ContainerName, DockerId, ExitCode, InstanceId, TaskArn};
 use crate::instance::Phase;
 use crate::node::Node;
+use crate::pull::PullProgress;
 use crate::spec::JobLabel;
 use crate::time::Timestamp;
 
@@ -48,6 +49,8 @@ pub struct ContainerView {
     pub exit_code: Option<ExitCode>,
     pub reason: Option<String>,
     pub started_at: Option<Timestamp>,
+    /// While its image is pulled.
+    pub pull: Option<PullProgress>,
 }
 
 impl Node {
@@ -95,6 +98,7 @@ fn view(task: &crate::task::Task) -> TaskView {
                 exit_code: state.exit_code,
                 reason: state.reason.clone(),
                 started_at: state.started_at,
+                pull: state.pull.progress.clone().filter(|_| state.op == Some(Op::Pull)),
             })
             .collect(),
     }

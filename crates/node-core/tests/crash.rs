@@ -61,7 +61,10 @@ fn spec(i: usize) -> TaskSpec {
             docker_config: None,
             docker_host_config: None,
             stop_timeout_secs: None,
+            container_arn: None,
+            registry_auth: None,
         }],
+        roles: Roles::default(),
     }
 }
 
@@ -71,7 +74,9 @@ fn payload() -> Payload {
         cluster: ClusterRef::new("c"),
         container_instance: ContainerInstanceArn::new("ci"),
         seq_num: 1,
-        tasks: (0..TASKS).map(|i| PayloadTask { arn: spec(i).arn, work: Incoming::Run(spec(i)) }).collect(),
+        tasks: (0..TASKS)
+            .map(|i| PayloadTask { arn: spec(i).arn, work: Incoming::Run(spec(i)), credentials: Vec::new() })
+            .collect(),
         unaddressed: false,
     }
 }
@@ -186,7 +191,7 @@ impl World {
                 self.terminated = true;
                 Event::Terminated(Ok(()))
             }
-            Command::Notice(_) => return,
+            Command::Notice(_) | Command::AckCredentials { .. } | Command::DropCredentials(_) => return,
             Command::Stop { .. } | Command::VerifyStops { .. } | Command::Exit { .. } => {
                 panic!("not in this story: {command:?}")
             }

@@ -102,7 +102,7 @@ fn task_state(task: &Task) -> String {
 }
 
 fn container_state(container: &Container) -> String {
-    format!("{}{}", container.stage, outcome(container))
+    format!("{}{}{}", container.stage, outcome(container), pull(container))
 }
 
 fn outcome(container: &Container) -> String {
@@ -149,6 +149,14 @@ fn age(ms: u64) -> String {
         rest %= length;
     }
     text
+}
+
+/// ` pulling 2/5 layers, 120/400 MiB`: the sum grows while the registry has yet to tell the sizes of layers.
+fn pull(container: &Container) -> String {
+    let Some(pull) = &container.pull else { return String::new() };
+    let mib = |bytes: u64| bytes >> 20;
+    let (done, all) = (mib(pull.bytes_done), mib(pull.bytes));
+    format!(" pulling {}/{} layers, {done}/{all} MiB", pull.layers_done, pull.layers)
 }
 
 #[cfg(test)]

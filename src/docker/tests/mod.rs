@@ -6,15 +6,24 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use node_core::{ContainerName, ContainerSpec, DockerName, Observation, OpFailure, Running, TaskArn, TaskSpec};
+use node_core::{
+    ContainerName, ContainerSpec, DockerName, ImagePulled, Observation, OpFailure, PullMode, Running, TaskArn, TaskSpec,
+};
 
-use super::Docker;
+use super::{Docker, Wanted};
 
 mod played;
 mod real;
+pub(super) mod registry;
 mod watching;
 
 const SOCKET: &str = "/var/run/docker.sock";
+
+/// As a task whose job definition says nothing of a registry, and without asking for a digest.
+async fn pull(docker: &Docker, image: &str, mode: PullMode) -> Result<ImagePulled, OpFailure> {
+    let wanted = Wanted { image, mode, by_tag: true, identity: String::new() };
+    docker.pull(wanted, async { Ok(None) }, |_| {}).await
+}
 
 fn docker() -> Docker {
     Docker::new(SOCKET).unwrap()
@@ -46,12 +55,15 @@ impl Job {
             docker_config: None,
             docker_host_config: Some(r#"{"NetworkMode":"none"}"#.into()),
             stop_timeout_secs: None,
+            container_arn: None,
+            registry_auth: None,
         };
         let task = TaskSpec {
             arn: TaskArn::new(format!("arn:aws:ecs:us-east-1:1:task/test/{}-{count}", std::process::id())),
             family: "unit".into(),
             version: "1".into(),
             containers: vec![container.clone()],
+            roles: node_core::Roles::default(),
         };
         let name = task.docker_name(&container);
         Self { task, container, name }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use super::refusal;
+use super::{pull, refusal};
 use crate::docker::Docker;
 
 const DIGEST: &str = "sha256:00000000000000000000000000000000000000000000000000000000000000aa";
@@ -82,7 +82,7 @@ async fn a_pull_that_fails_midway_says_so_in_its_stream() {
             ),
         )
     });
-    let (name, text) = refusal(played.docker.pull("a", PullMode::Always).await);
+    let (name, text) = refusal(pull(&played.docker, "a", PullMode::Always).await);
     assert_eq!(name, "CannotPullContainerError");
     assert!(text.contains("Check whether the image exists. pull access denied for a"), "{text}");
 }
@@ -96,7 +96,7 @@ async fn many_who_ask_for_an_image_share_two_pulls() {
     let mut asked = JoinSet::new();
     for _ in 0..100 {
         let docker = played.docker.clone();
-        asked.spawn(async move { docker.pull("h:5000/a:1", PullMode::Always).await });
+        asked.spawn(async move { pull(&docker, "h:5000/a:1", PullMode::Always).await });
     }
     let pulled = Ok(ImagePulled { digest: Some(DIGEST.into()), from_registry: true });
     assert!(asked.join_all().await.iter().all(|outcome| *outcome == pulled));

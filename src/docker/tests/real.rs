@@ -3,7 +3,7 @@
 use node_core::{ExitCode, Mebibytes, OpFailure, PortMapping, Protocol, PullMode, Running, TaskArn};
 use tokio::task::JoinSet;
 
-use super::{Job, docker, refusal};
+use super::{Job, docker, pull, refusal};
 use crate::docker::Docker;
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_port_that_docker_chose_is_told_after_the_start() {
 
 #[tokio::test]
 async fn a_held_image_is_not_pulled_and_a_missing_one_is() {
-    let held = docker().pull("busybox", PullMode::IfMissing).await.unwrap();
+    let held = pull(&docker(), "busybox", PullMode::IfMissing).await.unwrap();
     assert_eq!((held.digest, held.from_registry), (None, false));
 
     // Nothing listens on port 1; Docker says so, once for all who ask.
@@ -100,7 +100,7 @@ async fn a_held_image_is_not_pulled_and_a_missing_one_is() {
     let mut asked = JoinSet::new();
     for _ in 0..20 {
         let docker = docker.clone();
-        asked.spawn(async move { docker.pull("127.0.0.1:1/none:1", PullMode::Always).await });
+        asked.spawn(async move { pull(&docker, "127.0.0.1:1/none:1", PullMode::Always).await });
     }
     for outcome in asked.join_all().await {
         let (name, text) = refusal(outcome);
@@ -119,7 +119,7 @@ async fn the_version_is_told_and_a_daemon_that_is_not_there_is_unreachable() {
     let failures = [
         nowhere.version().await.unwrap_err(),
         nowhere.inspect(&job.name).await.unwrap_err(),
-        nowhere.pull("busybox", PullMode::Always).await.unwrap_err(),
+        pull(&nowhere, "busybox", PullMode::Always).await.unwrap_err(),
         nowhere.create(&job.task, &job.container, &job.name, "c").await.unwrap_err(),
         nowhere.list().await.unwrap_err(),
     ];

@@ -17,8 +17,9 @@ use super::SessionParams;
 use super::url::{Caller, websocket_url};
 use crate::ecs::failure::one_line;
 use crate::ecs::sign::sign;
+use crate::net::Network;
 
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(in crate::ecs) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// For the TCP connection, and again for TLS and the upgrade (amazon-ecs-agent, `ecs-agent/wsclient/client.go`).
 const STEP: Duration = Duration::from_secs(30);
@@ -28,7 +29,7 @@ const WRITE_BUFFER: usize = 32 * 1024;
 /// Characters of a refusal's body that are worth a log line.
 const BODY: usize = 300;
 /// ECS's word for a container instance that it has deregistered.
-pub(super) const INACTIVE: &str = "InactiveInstanceException";
+pub(in crate::ecs) const INACTIVE: &str = "InactiveInstanceException";
 
 /// Discovers, signs, connects and upgrades.
 pub(super) async fn open(params: SessionParams<'_>) -> Result<Socket, CloseCause> {
@@ -43,34 +44,49 @@ pub(super) async fn open(params: SessionParams<'_>) -> Result<Socket, CloseCause
         docker_version: params.docker_version,
         send_credentials: params.send_credentials,
     };
-    let url = websocket_url(&endpoint, &caller).map_err(failed)?;
-    let mut request = url.into_client_request().map_err(failed)?;
-    let credentials = credentials(params.credentials).await?;
-    sign(&mut request, credentials, params.region, SystemTime::now()).map_err(failed)?;
-    upgrade(request).await
+    let url = websocket_url(&endpoint.acs, &caller).map_err(failed)?;
+    let (socket, _url) = dial(url, params.credentials, params.region, params.ecs.network()).await?;
+    Ok(socket)
 }
 
-async fn credentials(provider: &SharedCredentialsProvider) -> Result<aws_credential_types::Credentials, CloseCause> {
+/// Signs, connects and upgrades, be it for ACS or TCS. The URL comes back as it was signed.
+pub(in crate::ecs) async fn dial(
+    url: String,
+    provider: &SharedCredentialsProvider,
+    region: &str,
+    network: &Network,
+) -> Result<(Socket, Uri), CloseCause> {
+    let mut request = url.into_client_request().map_err(failed)?;
+    let credentials = credentials(provider).await?;
+    sign(&mut request, credentials, region, SystemTime::now()).map_err(failed)?;
+    let url = request.uri().clone();
+    Ok((upgrade(request, network).await?, url))
+}
+
+pub(in crate::ecs) async fn credentials(
+    provider: &SharedCredentialsProvider,
+) -> Result<aws_credential_types::Credentials, CloseCause> {
     match timeout(STEP, provider.provide_credentials()).await {
         Ok(found) => found.map_err(|e| CloseCause::Failed(format!("no AWS credentials: {}", one_line(&e)))),
         Err(_) => Err(late("the AWS credentials")),
     }
 }
 
-async fn upgrade(request: Request<()>) -> Result<Socket, CloseCause> {
+async fn upgrade(request: Request<()>, network: &Network) -> Result<Socket, CloseCause> {
     let (host, port) =
-        address(request.uri()).ok_or_else(|| CloseCause::Failed("the ACS endpoint names no host".to_owned()))?;
-    let stream = match timeout(STEP, TcpStream::connect((host.as_str(), port))).await {
+        address(request.uri()).ok_or_else(|| CloseCause::Failed("the endpoint names no host".to_owned()))?;
+    let secure = request.uri().scheme_str() == Some("wss");
+    let stream = match timeout(STEP, network.dial(&host, port, secure)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(e)) => return Err(CloseCause::Failed(format!("{host}:{port}: {e}"))),
-        Err(_) => return Err(late("a TCP connection to ACS")),
+        Err(_) => return Err(late("a TCP connection to ECS")),
     };
     // Acknowledgements are small and waited for.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!("TCP_NODELAY on the ACS connection: {error}");
+        tracing::debug!("TCP_NODELAY on a connection to ECS: {error}");
     }
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
-    let upgrade = client_async_tls_with_config(request, stream, Some(config), None);
+    let upgrade = client_async_tls_with_config(request, stream, Some(config), network.websocket_tls());
     match timeout(STEP, upgrade).await {
         Ok(Ok((socket, _response))) => Ok(socket),
         Ok(Err(Error::Http(response))) => Err(refusal(&response)),
@@ -94,7 +110,7 @@ fn refusal(response: &Response<Option<Vec<u8>>>) -> CloseCause {
     if text.contains(INACTIVE) {
         CloseCause::Inactive(text)
     } else {
-        CloseCause::Failed(format!("ACS answered HTTP {}: {text}", response.status().as_u16()))
+        CloseCause::Failed(format!("ECS answered HTTP {}: {text}", response.status().as_u16()))
     }
 }
 
@@ -110,7 +126,7 @@ fn exception(body: &str) -> Option<String> {
     Some(format!("{kind}: {}", text.as_str()?))
 }
 
-fn failed(error: impl std::error::Error + 'static) -> CloseCause {
+pub(in crate::ecs) fn failed(error: impl std::error::Error + 'static) -> CloseCause {
     CloseCause::Failed(one_line(&error))
 }
 
@@ -141,7 +157,7 @@ mod tests {
     #[test]
     fn other_refusals_are_quoted_in_one_short_line() {
         let denied = refused(403, r#"{"AccessDeniedException":"no"}"#);
-        assert_eq!(denied, CloseCause::Failed("ACS answered HTTP 403: AccessDeniedException: no".into()));
+        assert_eq!(denied, CloseCause::Failed("ECS answered HTTP 403: AccessDeniedException: no".into()));
         let CloseCause::Failed(text) = refused(502, &"<html>\n".repeat(200)) else { panic!("a failure") };
         assert!(text.len() < BODY + 50 && !text.contains('\n'), "{text}");
     }

@@ -7,11 +7,13 @@ use node_core::{ClusterRef, ContainerInstanceArn, Event, MessageId, TaskArn};
 use super::connect::INACTIVE;
 use crate::ecs::failure::one_line;
 use crate::ecs::payload;
+use crate::serve::credentials::Delivered;
 
 /// What to do about a frame of a known type.
 #[derive(Debug, PartialEq)]
 pub(super) enum Reaction {
-    Event(Box<Event>),
+    /// With the credentials it brought, which must be put away first.
+    Event(Box<Event>, Vec<Delivered>),
     /// Answered by the transport: the node has no part in it.
     Reply(FromAgent),
     /// Logged, and that was it.
@@ -38,15 +40,18 @@ fn handle(message: ToAgent) -> Reaction {
             Reaction::Reply(HeartbeatAckRequest { message_id: heartbeat.message_id }.into())
         }
         ToAgent::PayloadMessage(message) => match message.validate() {
-            Ok(()) => event(Event::Payload(payload::decode(message))),
+            Ok(()) => {
+                let (payload, delivered) = payload::decode(message);
+                Reaction::Event(Box::new(Event::Payload(payload)), delivered)
+            }
             Err(error) => dropped(&error),
         },
         ToAgent::TaskManifestMessage(manifest) => self::manifest(manifest),
         ToAgent::TaskStopVerificationAck(ack) => stops(ack),
-        ToAgent::IAMRoleCredentialsMessage(message) => {
-            tracing::debug!(task = message.task_arn, "role credentials from ACS: not supported yet");
-            Reaction::Nothing
-        }
+        ToAgent::IAMRoleCredentialsMessage(message) => match payload::credentials(message) {
+            Ok((event, delivered)) => Reaction::Event(Box::new(event), vec![delivered]),
+            Err(error) => dropped(&error),
+        },
         ToAgent::StageUpdateMessage(m) => nack(m.cluster_arn, m.container_instance_arn, m.message_id),
         ToAgent::PerformUpdateMessage(m) => nack(m.cluster_arn, m.container_instance_arn, m.message_id),
         ToAgent::AttachTaskNetworkInterfacesMessage(_)
@@ -70,7 +75,7 @@ fn handle(message: ToAgent) -> Reaction {
 }
 
 fn event(event: Event) -> Reaction {
-    Reaction::Event(Box::new(event))
+    Reaction::Event(Box::new(event), Vec::new())
 }
 
 fn dropped(error: &FrameError) -> Reaction {
@@ -152,7 +157,7 @@ mod tests {
         let tasks = r#"[{"taskArn":"a","desiredStatus":"RUNNING"},{"taskArn":"b","desiredStatus":"STOPPED"}]"#;
         let message =
             format!(r#"{{"messageId":"m","clusterArn":"c","containerInstanceArn":"i","timeline":18,"tasks":{tasks}}}"#);
-        let Some(Reaction::Event(event)) = frame("TaskManifestMessage", &message) else { panic!("an event") };
+        let Some(Reaction::Event(event, _)) = frame("TaskManifestMessage", &message) else { panic!("an event") };
         let Event::Manifest { timeline, running, .. } = *event else { panic!("a manifest") };
         assert_eq!((timeline, running), (18, vec![TaskArn::new("a")]));
         assert_eq!(frame("TaskManifestMessage", "{}"), Some(Reaction::Nothing));

@@ -8,24 +8,24 @@ use uuid::Uuid;
 /// Each limit is `base` plus a random share of `spread`, so that a fleet does not reconnect in step
 /// (amazon-ecs-agent, `ecs-agent/acs/session/session.go`).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(in crate::ecs) struct Limits {
     /// Silence: no message of a known type. It lies below amazon-ecs-agent's read deadline of 3 minutes, which
     /// therefore never comes to pass and is not kept here.
-    pub(super) silence: Span,
+    pub(in crate::ecs) silence: Span,
     /// Age at which the session is closed and opened anew.
-    pub(super) age: Span,
+    pub(in crate::ecs) age: Span,
     /// How long the answer to our close frame may take.
-    pub(super) goodbye: Duration,
+    pub(in crate::ecs) goodbye: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
-    pub(super) base: Duration,
-    pub(super) spread: Duration,
+pub(in crate::ecs) struct Span {
+    pub(in crate::ecs) base: Duration,
+    pub(in crate::ecs) spread: Duration,
 }
 
 impl Limits {
-    pub(super) const ACS: Self = Self {
+    pub(in crate::ecs) const ACS: Self = Self {
         silence: Span { base: Duration::from_secs(60), spread: Duration::from_secs(60) },
         age: Span { base: Duration::from_secs(30 * 60), spread: Duration::from_secs(5 * 60) },
         goodbye: Duration::from_secs(10),
@@ -42,7 +42,7 @@ impl Span {
 
 /// What has come to an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Due {
+pub(in crate::ecs) enum Due {
     Silent,
     Old,
     /// We said goodbye, and the other side did not.
@@ -50,7 +50,7 @@ pub(super) enum Due {
 }
 
 #[derive(Debug)]
-pub(super) struct Liveness {
+pub(in crate::ecs) struct Liveness {
     limits: Limits,
     silent_at: Instant,
     old_at: Instant,
@@ -58,26 +58,26 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    pub(super) fn new(limits: Limits, now: Instant) -> Self {
+    pub(in crate::ecs) fn new(limits: Limits, now: Instant) -> Self {
         Self { limits, silent_at: now + limits.silence.draw(), old_at: now + limits.age.draw(), goodbye_until: None }
     }
 
     /// A message of a known type came in.
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub(in crate::ecs) fn heard(&mut self, now: Instant) {
         self.silent_at = now + self.limits.silence.draw();
     }
 
     /// We sent a close frame: all that is left to wait for is the answer.
-    pub(super) fn closing(&mut self, now: Instant) {
+    pub(in crate::ecs) fn closing(&mut self, now: Instant) {
         self.goodbye_until = Some(now + self.limits.goodbye);
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    pub(in crate::ecs) fn is_closing(&self) -> bool {
         self.goodbye_until.is_some()
     }
 
     /// What comes next, and when.
-    pub(super) fn next(&self) -> (Instant, Due) {
+    pub(in crate::ecs) fn next(&self) -> (Instant, Due) {
         if let Some(until) = self.goodbye_until {
             (until, Due::Unanswered)
         } else if self.silent_at <= self.old_at {

@@ -2,10 +2,10 @@
 //!
 //! A session ends with its connection. Whether and when the next one is opened is node-core's to say.
 
-mod connect;
+pub(in crate::ecs) mod connect;
 mod frames;
-mod liveness;
-mod url;
+pub(in crate::ecs) mod liveness;
+pub(in crate::ecs) mod url;
 
 use std::io;
 use std::time::Duration;
@@ -26,11 +26,12 @@ use self::frames::{Reaction, react};
 use self::liveness::{Due, Limits, Liveness};
 use super::api::Ecs;
 use super::failure::one_line;
+use crate::serve::credentials::CredentialStore;
 
 /// A peer that takes nothing for this long is gone (amazon-ecs-agent, `ecs-agent/wsclient/client.go`).
-const WRITE: Duration = Duration::from_secs(180);
+pub(in crate::ecs) const WRITE: Duration = Duration::from_secs(180);
 /// For a last close frame; the whole agent has two seconds to stop.
-const FAREWELL: Duration = Duration::from_millis(500);
+pub(in crate::ecs) const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What a session needs to know.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +44,8 @@ pub(crate) struct SessionParams<'a> {
     pub(crate) docker_version: Option<&'a str>,
     /// Whether ECS is to send the credentials of the tasks that run here already.
     pub(crate) send_credentials: bool,
+    /// Where the credentials of tasks' roles go.
+    pub(crate) store: &'a CredentialStore,
 }
 
 /// Opens a session, carries frames both ways, and says what ended it. [`Event::SessionOpened`] goes out once the connection is
@@ -76,6 +79,7 @@ async fn serve(
         socket,
         liveness: Liveness::new(limits, Instant::now()),
         undelivered: Some(Event::SessionOpened),
+        credentials: params.store.clone(),
         stop,
     };
     session.run(outbound, events).await
@@ -87,6 +91,7 @@ struct Session {
     /// At most one event waits for the node to take it; until then no further frame is read, while acknowledgements
     /// still go out. So neither side can wait for the other for ever.
     undelivered: Option<Event>,
+    credentials: CredentialStore,
     stop: CancellationToken,
 }
 
@@ -165,7 +170,10 @@ impl Session {
         let reaction = react(text)?;
         self.liveness.heard(Instant::now());
         match reaction {
-            Reaction::Event(event) => self.undelivered = Some(*event),
+            Reaction::Event(event, credentials) => {
+                credentials.into_iter().for_each(|delivered| self.credentials.put(delivered));
+                self.undelivered = Some(*event);
+            }
             Reaction::Reply(reply) => return self.send(reply).await,
             Reaction::Inactive(text) => {
                 self.farewell().await;
@@ -216,21 +224,21 @@ impl Session {
     }
 }
 
-/// ACS closed. 1000, 1001, 1006 and 1011 are part of its life; the rest tells of trouble.
-fn closed(frame: Option<&CloseFrame>, expected: bool) -> CloseCause {
+/// ECS closed. 1000, 1001, 1006 and 1011 are part of its life; the rest tells of trouble.
+pub(in crate::ecs) fn closed(frame: Option<&CloseFrame>, expected: bool) -> CloseCause {
     let code = frame.map_or(1005, |f| u16::from(f.code));
     let reason = frame.map_or("", |f| f.reason.as_str());
     match code {
         _ if reason.contains(INACTIVE) => CloseCause::Inactive(reason.to_owned()),
         _ if expected => CloseCause::Clean,
         1000 | 1001 | 1006 | 1011 => CloseCause::Clean,
-        1005 => CloseCause::Failed("ACS closed the connection without a code".to_owned()),
-        code => CloseCause::Failed(format!("ACS closed the connection: {code} {reason}")),
+        1005 => CloseCause::Failed("ECS closed the connection without a code".to_owned()),
+        code => CloseCause::Failed(format!("ECS closed the connection: {code} {reason}")),
     }
 }
 
 /// The connection broke. A bare end of stream is close code 1006, and so no trouble.
-fn broken(error: &Error) -> CloseCause {
+pub(in crate::ecs) fn broken(error: &Error) -> CloseCause {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => CloseCause::Clean,
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CloseCause::Clean,

@@ -53,6 +53,7 @@ async fn world(limits: Limits) -> World {
             container_instance: &arn,
             docker_version: Some("25.0.8"),
             send_credentials: true,
+            store: &CredentialStore::default(),
         };
         serve(params, limits, from_agent, to_node, token).await
     });
@@ -207,7 +208,7 @@ async fn a_deregistered_instance_is_told_apart() {
 #[tokio::test]
 async fn a_refused_upgrade_is_quoted() {
     let cause = world(limits(LONG, LONG)).await.refuse(403, r#"{"AccessDeniedException":"no"}"#).await;
-    assert_eq!(cause, CloseCause::Failed("ACS answered HTTP 403: AccessDeniedException: no".into()));
+    assert_eq!(cause, CloseCause::Failed("ECS answered HTTP 403: AccessDeniedException: no".into()));
 }
 
 #[tokio::test]

@@ -1,15 +1,15 @@
-//! The websocket's URL: ACS's endpoint, and who is calling.
+//! A websocket's URL: the endpoint, and who is calling.
 
 use std::fmt::Write as _;
 
 /// Our own; ECS shows it in the console and compares it with nothing that is known.
-const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(in crate::ecs) const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Where amazon-ecs-agent puts its commit, as eight hex digits.
-const AGENT_HASH: &str = "00000000";
+pub(in crate::ecs) const AGENT_HASH: &str = "00000000";
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the ACS endpoint {0:?} is neither https, http, wss nor ws")]
-pub(super) struct EndpointError(String);
+#[error("the endpoint {0:?} is neither https, http, wss nor ws")]
+pub(in crate::ecs) struct EndpointError(String);
 
 /// Who calls. All of it ends up in the URL, so none of it is a secret.
 #[derive(Debug)]
@@ -36,6 +36,11 @@ pub(super) fn websocket_url(endpoint: &str, caller: &Caller<'_>) -> Result<Strin
         ("sendCredentials", Some(if caller.send_credentials { "true" } else { "false" })),
         ("seqNum", Some("1")),
     ];
+    with_query(endpoint, &parameters)
+}
+
+/// `<endpoint>/ws?name=value&..`; a parameter without a value is left out.
+pub(in crate::ecs) fn with_query(endpoint: &str, parameters: &[(&str, Option<&str>)]) -> Result<String, EndpointError> {
     let query: Vec<String> =
         parameters.iter().filter_map(|(name, value)| Some(format!("{name}={}", encode((*value)?)))).collect();
     let base = websocket_scheme(endpoint)?;

@@ -1,10 +1,11 @@
 //! One container of a task.
 
-use ecs_wire::task::{Container, ContainerDependency, MountPoint, PortMapping as WirePort};
+use ecs_wire::task::{Container, ContainerDependency, MountPoint, PortMapping as WirePort, Task};
 use node_core::{Bind, Condition, ContainerName, ContainerSpec, Dependency, Mebibytes, PortMapping, Protocol};
 use serde_json::Value;
 
 use super::volumes::Volumes;
+use super::{registry, roles};
 
 /// Docker takes CPU shares from 2 to 262,144; amazon-ecs-agent brings everything else into that range.
 pub(super) const MIN_SHARES: u64 = 2;
@@ -12,7 +13,7 @@ const MAX_SHARES: u64 = 262_144;
 /// Docker refuses less; amazon-ecs-agent raises it to this.
 const MIN_MEMORY: Mebibytes = Mebibytes(4);
 
-pub(super) fn decode(wire: &Container, volumes: &Volumes) -> Result<ContainerSpec, String> {
+pub(super) fn decode(wire: &Container, volumes: &Volumes, task: &Task) -> Result<ContainerSpec, String> {
     let name = &wire.name;
     if name.is_empty() {
         return Err("a container without a name".to_owned());
@@ -35,8 +36,15 @@ pub(super) fn decode(wire: &Container, volumes: &Volumes) -> Result<ContainerSpe
         ports: collect(&wire.port_mappings, port).map_err(within)?,
         depends_on: collect(&wire.depends_on, dependency).map_err(within)?,
         docker_config: docker.and_then(|d| d.config.clone()),
-        docker_host_config: docker.and_then(|d| d.host_config.clone()),
+        docker_host_config: roles::log_auth(
+            wire.logs_auth_strategy.as_deref(),
+            docker.and_then(|d| d.host_config.clone()),
+            task,
+        )
+        .map_err(within)?,
         stop_timeout_secs: wire.stop_timeout,
+        container_arn: wire.container_arn.clone(),
+        registry_auth: registry::auth(wire.registry_authentication.as_ref()).map_err(within)?,
     })
 }
 

@@ -6,30 +6,44 @@
 
 mod container;
 mod depends;
+mod registry;
+mod roles;
 mod unsupported;
 mod volumes;
+
+pub(super) use roles::credentials;
 
 use ecs_wire::acs::PayloadMessage;
 use ecs_wire::task::Task;
 use node_core::{
-    ClusterRef, ContainerInstanceArn, ContainerName, ContainerSpec, Incoming, MessageId, Payload, PayloadTask, TaskArn,
-    TaskSpec,
+    ClusterRef, ContainerInstanceArn, ContainerName, ContainerSpec, Incoming, MessageId, Payload, PayloadTask, Roles,
+    TaskArn, TaskSpec,
 };
 use serde_json::Value;
 
-/// Decodes a message that has passed [`PayloadMessage::validate`].
-pub(super) fn decode(message: PayloadMessage) -> Payload {
+use crate::serve::credentials::Delivered;
+
+/// Decodes a message that has passed [`PayloadMessage::validate`]. The credentials in it go their own way: the core gets their
+/// ids.
+pub(super) fn decode(message: PayloadMessage) -> (Payload, Vec<Delivered>) {
     let addressed: Vec<(TaskArn, &Value)> = message.tasks.iter().filter_map(|raw| Some((arn(raw)?, raw))).collect();
     let unaddressed = addressed.len() < message.tasks.len();
-    let tasks = addressed.into_iter().map(|(arn, raw)| PayloadTask { work: work(&arn, raw), arn }).collect();
-    Payload {
+    let mut delivered = Vec::new();
+    let tasks = addressed.into_iter().map(|(arn, raw)| {
+        let (issued, material) = roles::of_task(&arn, raw);
+        delivered.extend(material);
+        PayloadTask { work: work(&arn, raw), arn, credentials: issued }
+    });
+    let tasks = tasks.collect();
+    let payload = Payload {
         message: MessageId::new(message.message_id),
         cluster: ClusterRef::new(message.cluster_arn),
         container_instance: ContainerInstanceArn::new(message.container_instance_arn),
         seq_num: message.seq_num.unwrap_or(0),
         tasks,
         unaddressed,
-    }
+    };
+    (payload, delivered)
 }
 
 fn arn(raw: &Value) -> Option<TaskArn> {
@@ -63,13 +77,15 @@ fn desired(raw: &Value) -> Result<Desired, String> {
 fn run(arn: &TaskArn, raw: &Value) -> Result<TaskSpec, String> {
     let task: Task = serde_json::from_value(raw.clone()).map_err(|e| e.to_string())?;
     unsupported::check(raw, &task)?;
+    roles::check(&task)?;
     if task.containers.is_empty() {
         return Err("a task without containers".to_owned());
     }
     let volumes = volumes::resolve(arn, &task)?;
-    let containers = task.containers.iter().map(|c| container::decode(c, &volumes)).collect::<Result<Vec<_>, _>>()?;
+    let containers =
+        task.containers.iter().map(|c| container::decode(c, &volumes, &task)).collect::<Result<Vec<_>, _>>()?;
     depends::check(&containers).map_err(|()| format!("Task dependencies cannot be resolved, taskArn: {arn}"))?;
-    Ok(TaskSpec { arn: arn.clone(), family: task.family, version: task.version, containers })
+    Ok(TaskSpec { arn: arn.clone(), family: task.family, version: task.version, containers, roles: Roles::default() })
 }
 
 /// What can still be read of a task that is only to be stopped: stopping needs its names, not its sense.
@@ -86,6 +102,7 @@ fn outline(arn: &TaskArn, raw: &Value) -> TaskSpec {
             .filter(|c| !text(c, "name").is_empty())
             .map(|c| bare_container(text(c, "name"), text(c, "image")))
             .collect(),
+        roles: Roles::default(),
     }
 }
 
@@ -105,6 +122,8 @@ fn bare_container(name: String, image: String) -> ContainerSpec {
         docker_config: None,
         docker_host_config: None,
         stop_timeout_secs: None,
+        container_arn: None,
+        registry_auth: None,
     }
 }
 

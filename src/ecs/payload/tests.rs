@@ -24,7 +24,7 @@ fn payload(tasks: &[Value]) -> Payload {
     let frame = json!({"type": "PayloadMessage", "message": {"messageId": "m-42", "clusterArn": "arn:cluster",
         "containerInstanceArn": "arn:ci", "seqNum": 17, "generatedAt": 1_760_000_000_000_i64, "tasks": tasks}});
     let ToAgent::PayloadMessage(message) = ToAgent::decode(&frame.to_string()).unwrap() else { panic!("a payload") };
-    decode(message)
+    decode(message).0
 }
 
 fn one(task: Value) -> Incoming {
@@ -201,8 +201,6 @@ fn what_is_not_implemented_is_refused_by_name() {
         ("environmentFiles", json!([{"value": "arn", "type": "s3"}]), "environment files"),
         ("links", json!(["db"]), "links"),
         ("volumesFrom", json!([{"sourceContainer": "db"}]), "volumesFrom"),
-        ("registryAuthentication", json!({"type": "ecr"}), "registry authentication"),
-        ("logsAuthStrategy", json!("ExecutionRole"), "logsAuthStrategy"),
         ("restartPolicy", json!({"enabled": true}), "restart policy"),
         ("firelensConfiguration", json!({"type": "fluentd"}), "FireLens"),
         ("portMappings", json!([{"containerPortRange": "80-90"}]), "containerPortRange"),
@@ -212,7 +210,6 @@ fn what_is_not_implemented_is_refused_by_name() {
         assert!(text.contains(said) && text.contains("\"default\"") && text.contains("yet"), "{text}");
     }
     let of_task = [
-        ("roleCredentials", json!({"credentialsId": "c", "secretAccessKey": "hunter2"}), "task role"),
         ("associations", json!([{"type": "gpu", "name": "GPU-1"}]), "GPU"),
         ("networkMode", json!("awsvpc"), "awsvpc"),
         ("pidMode", json!("host"), "pidMode"),

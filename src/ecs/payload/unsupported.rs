@@ -5,7 +5,6 @@ use serde_json::Value;
 
 /// Fields that refuse a task when they hold anything: the key, and what it is in words.
 const TASK: &[(&str, &str)] = &[
-    ("roleCredentials", "a task role (jobRoleArn)"),
     ("associations", "GPU and accelerator associations"),
     ("elasticNetworkInterfaces", "the awsvpc network mode"),
     ("proxyConfiguration", "a proxy configuration"),
@@ -19,7 +18,6 @@ const CONTAINER: &[(&str, &str)] = &[
     ("environmentFiles", "environment files"),
     ("links", "links"),
     ("volumesFrom", "volumesFrom"),
-    ("registryAuthentication", "registry authentication"),
     ("firelensConfiguration", "FireLens"),
     ("credentialSpecs", "credential specs"),
     ("managedAgents", "ECS Exec"),
@@ -54,10 +52,6 @@ fn kept_by_containers(mib: i64, containers: &[Container]) -> bool {
 
 fn container(raw: &Value) -> Result<(), String> {
     asked(raw, CONTAINER)?;
-    match raw.get("logsAuthStrategy").and_then(Value::as_str) {
-        None | Some("") => {}
-        Some(_) => return Err(refuse("logging with the execution role (logsAuthStrategy)")),
-    }
     let restarts = raw.pointer("/restartPolicy/enabled").and_then(Value::as_bool);
     if restarts == Some(true) {
         return Err(refuse("a restart policy"));

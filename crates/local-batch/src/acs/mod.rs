@@ -7,14 +7,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::StatusCode;
-use tracing::{debug, warn};
+use tokio_tungstenite::tungstenite::http::{StatusCode, Uri};
+use tracing::debug;
 
+use crate::clock;
+use crate::faults::{ErrorKind, Gate, Label, Line, Mishap};
 use crate::hub::Hub;
 use crate::ids::InstanceArn;
+use crate::sigv4::{self, Caller, Refusal, Scope};
 
 /// A client that does not finish its handshake is let go.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(30);
@@ -23,46 +25,47 @@ pub(crate) const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
 
 /// What an upgrade asked for.
 enum Purpose {
-    Acs(InstanceArn),
-    Tcs,
+    Acs {
+        send_credentials: bool,
+    },
+    /// With the URL that every frame signs again.
+    Tcs(Uri),
 }
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Line>;
 
 /// Accepts websockets until the plane closes.
-pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) {
+pub(crate) async fn serve(hub: Arc<Hub>, mut gate: Gate) {
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let line = tokio::select! {
+            line = gate.next() => line,
             () = hub.closing.cancelled() => return,
         };
-        match accepted {
-            Ok((stream, _)) => drop(hub.tracker.spawn(handle(hub.clone(), stream))),
-            Err(error) => {
-                warn!(%error, "cannot accept an agent's connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+        hub.tracker.spawn(handle(hub.clone(), line));
     }
 }
 
 #[expect(clippy::result_large_err, reason = "the type is tungstenite's")]
-async fn handle(hub: Arc<Hub>, stream: TcpStream) {
-    drop(stream.set_nodelay(true));
+async fn handle(hub: Arc<Hub>, line: Line) {
     let mut purpose = None;
     let admit = |request: &Request, response: Response| {
         purpose = Some(admission(&hub, request)?);
         Ok(response)
     };
-    let handshake = tokio_tungstenite::accept_hdr_async(stream, admit);
+    let handshake = tokio_tungstenite::accept_hdr_async(line, admit);
     let closing = hub.closing.clone();
     let socket = tokio::select! {
         socket = tokio::time::timeout(HANDSHAKE_WITHIN, handshake) => socket,
         () = closing.cancelled() => return,
     };
     match (socket, purpose) {
-        (Ok(Ok(socket)), Some(Purpose::Acs(instance))) => session::run(hub, instance, socket).await,
-        (Ok(Ok(socket)), Some(Purpose::Tcs)) => telemetry::run(&hub, socket).await,
+        (Ok(Ok(socket)), Some((instance, purpose))) => {
+            socket.get_ref().label(Label::Agent(instance.to_string()));
+            match purpose {
+                Purpose::Acs { send_credentials } => session::run(hub, instance, send_credentials, socket).await,
+                Purpose::Tcs(url) => telemetry::run(&hub, &telemetry::Caller { instance, url }, socket).await,
+            }
+        }
         (Ok(Err(error)), _) => debug!(%error, "a websocket was refused"),
         _ => debug!("a websocket's handshake took too long"),
     }
@@ -70,26 +73,44 @@ async fn handle(hub: Arc<Hub>, stream: TcpStream) {
 
 /// Lets in signed requests for instances that exist.
 #[expect(clippy::result_large_err, reason = "the type is tungstenite's")]
-fn admission(hub: &Hub, request: &Request) -> Result<Purpose, ErrorResponse> {
-    let signed = request.headers().get("authorization").and_then(|v| v.to_str().ok());
-    if !signed.is_some_and(|v| v.starts_with("AWS4-HMAC-SHA256 ")) {
-        return Err(refusal("AccessDeniedException", "the request is not signed with AWS4-HMAC-SHA256"));
-    }
-    let query: HashMap<_, _> = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).collect();
-    let instance = |name: &str| InstanceArn(query.get(name).map(|v| v.to_string()).unwrap_or_default());
-    let (arn, purpose) = match request.uri().path() {
-        "/ws" => (instance("containerInstanceArn"), Purpose::Acs(instance("containerInstanceArn"))),
-        "/tcs/ws" => (instance("containerInstance"), Purpose::Tcs),
-        other => return Err(refusal("BadRequestException", &format!("no websocket at {other}"))),
+fn admission(hub: &Hub, request: &Request) -> Result<(InstanceArn, Purpose), ErrorResponse> {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let parameters: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
+    let of = |name: &str| parameters.get(name).map(|v| v.to_string()).unwrap_or_default();
+    let (arn, purpose, operation) = match path {
+        "/ws" => {
+            (of("containerInstanceArn"), Purpose::Acs { send_credentials: of("sendCredentials") == "true" }, "Poll")
+        }
+        "/tcs/ws" => (of("containerInstance"), Purpose::Tcs(request.uri().clone()), "StartTelemetrySession"),
+        other => return Err(refusal(400, "BadRequestException", &format!("no websocket at {other}"))),
     };
+    if let Some(Mishap::Error(kind)) = hub.faults.on_call(operation) {
+        return Err(match kind {
+            ErrorKind::Server => refusal(500, "ServerException", "A fault on order: the service failed"),
+            ErrorKind::Throttle => refusal(400, "ThrottlingException", "Rate exceeded"),
+            ErrorKind::AccessDenied => refusal(403, "AccessDeniedException", "A fault on order: not authorized"),
+        });
+    }
+    let signed =
+        sigv4::Request { method: request.method().as_str(), path, query, headers: request.headers(), body: &[] };
+    let scope = Scope { region: &hub.config.region, service: "ecs" };
+    let refused = match hub.read(|state| sigv4::verify(signed, scope, &state.keys, clock::now())) {
+        Ok(Caller::Nobody) => Some(Refusal::Missing),
+        Ok(_) => None,
+        Err(refused) => Some(refused),
+    };
+    if let Some(refused) = refused {
+        return Err(refusal(403, refused.code(), &refused.to_string()));
+    }
+    let arn = InstanceArn(arn);
     hub.read(|state| state.may_connect(&arn))
-        .map_err(|exception| refusal(exception, &format!("container instance {arn} cannot connect")))?;
-    Ok(purpose)
+        .map_err(|exception| refusal(400, exception, &format!("container instance {arn} cannot connect")))?;
+    Ok((arn, purpose))
 }
 
-fn refusal(exception: &str, message: &str) -> ErrorResponse {
+fn refusal(status: u16, exception: &str, message: &str) -> ErrorResponse {
     let body = serde_json::json!({"type": exception, "message": {"message": message}});
     let mut response = ErrorResponse::new(Some(body.to_string()));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     response
 }

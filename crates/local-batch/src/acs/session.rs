@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use ecs_wire::acs::HeartbeatMessage;
 use ecs_wire::{FromAgent, ToAgent};
-use futures_util::stream::SplitSink;
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -19,25 +20,38 @@ use crate::clock;
 use crate::events::PlaneEvent;
 use crate::hub::Hub;
 use crate::ids::InstanceArn;
-use crate::model::cluster::Session;
+use crate::model::cluster::{Session, SessionOrder};
 
 type Sink = SplitSink<Socket, Message>;
 
+/// Orders from faults that a session may be behind with.
+const ORDERS: usize = 16;
+/// An agent that does not answer a Close frame is let go.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Serves the session until either side ends it.
-pub(super) async fn run(hub: Arc<Hub>, arn: InstanceArn, socket: Socket) {
+pub(super) async fn run(hub: Arc<Hub>, arn: InstanceArn, send_credentials: bool, socket: Socket) {
+    let (orders, mut ordered) = mpsc::channel(ORDERS);
     let session = hub.update(|state, _| {
-        let session =
-            Session { id: state.next_ordinal(), wake: Arc::new(Notify::new()), close: CancellationToken::new() };
+        let (wake, close) = (Arc::new(Notify::new()), CancellationToken::new());
+        let session = Session { id: state.next_ordinal(), wake, close, orders };
         state.connect(&arn, session.clone());
+        state.resend_credentials(&arn, send_credentials);
         session
     });
-    if let Err(error) = converse(&hub, &arn, &session, socket).await {
+    if let Err(error) = converse(&hub, &arn, &session, &mut ordered, socket).await {
         debug!(instance = %arn, %error, "an ACS session broke");
     }
     hub.update(|state, _| state.disconnect(&arn, session.id));
 }
 
-async fn converse(hub: &Arc<Hub>, arn: &InstanceArn, session: &Session, socket: Socket) -> Result<(), Error> {
+async fn converse(
+    hub: &Arc<Hub>,
+    arn: &InstanceArn,
+    session: &Session,
+    orders: &mut mpsc::Receiver<SessionOrder>,
+    socket: Socket,
+) -> Result<(), Error> {
     let (mut sink, mut source) = socket.split();
     let mut heartbeat = tokio::time::interval(HEARTBEAT_EVERY);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -46,6 +60,9 @@ async fn converse(hub: &Arc<Hub>, arn: &InstanceArn, session: &Session, socket: 
     }
     loop {
         send_payloads(hub, arn, &mut sink).await?;
+        while let Some(credentials) = hub.update(|state, now| state.take_credentials(arn, now)) {
+            send(&mut sink, credentials.into()).await?;
+        }
         let redelivery = hub
             .read(|state| state.redelivery_due(arn))
             .map(|at| Duration::from_millis(u64::try_from(at - clock::now()).unwrap_or_default()));
@@ -62,6 +79,10 @@ async fn converse(hub: &Arc<Hub>, arn: &InstanceArn, session: &Session, socket: 
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error),
             },
+            Some(order) = orders.recv() => match order {
+                SessionOrder::Frame(text) => sink.send(Message::text(text)).await?,
+                SessionOrder::Close(code) => return close(&mut sink, &mut source, code).await,
+            },
             () = session.wake.notified() => {}
             () = redeliver => {}
             _ = heartbeat.tick() => {
@@ -74,9 +95,23 @@ async fn converse(hub: &Arc<Hub>, arn: &InstanceArn, session: &Session, socket: 
     }
 }
 
+/// Sends a Close frame and waits for its echo.
+async fn close(sink: &mut Sink, source: &mut SplitStream<Socket>, code: u16) -> Result<(), Error> {
+    let frame = CloseFrame { code: code.into(), reason: "a fault on order".into() };
+    sink.send(Message::Close(Some(frame))).await?;
+    let rest = async { while let Some(Ok(_)) = source.next().await {} };
+    // Whether it came or not, the connection ends.
+    drop(tokio::time::timeout(CLOSE_WITHIN, rest).await);
+    Ok(())
+}
+
 async fn send_payloads(hub: &Arc<Hub>, arn: &InstanceArn, sink: &mut Sink) -> Result<(), Error> {
     while let Some(out) = hub.update(|state, now| state.take_payload(arn, now)) {
-        send(sink, out.payload.into()).await?;
+        let payload = ToAgent::from(out.payload);
+        if hub.faults.doubles() {
+            send(sink, payload.clone()).await?;
+        }
+        send(sink, payload).await?;
         for task in out.starts {
             hub.publish(PlaneEvent::PayloadSent { task_arn: task.0, at: Instant::now() });
         }
@@ -98,7 +133,10 @@ async fn answer(hub: &Arc<Hub>, arn: &InstanceArn, text: &str, sink: &mut Sink) 
         Ok(FromAgent::NackRequest(nack)) => {
             warn!(instance = %arn, message_id = nack.message_id, reason = nack.reason, "an agent refused a message");
         }
-        Ok(FromAgent::HeartbeatAckRequest(_) | FromAgent::IAMRoleCredentialsAckRequest(_)) => {}
+        Ok(FromAgent::IAMRoleCredentialsAckRequest(ack)) => {
+            hub.update(|state, _| state.acknowledge_credentials(arn, &ack));
+        }
+        Ok(FromAgent::HeartbeatAckRequest(_)) => {}
         Err(error) => warn!(instance = %arn, %error, "an agent sent a frame that ACS would not understand"),
     }
     Ok(())

@@ -1,30 +1,88 @@
-//! A TCS session: the plane keeps no metrics, it only keeps the agent's telemetry connection alive.
+//! A TCS session: the plane keeps no metrics. It checks each signed frame, acknowledges what it can read, and publishes it as
+//! an event to whoever listens.
 
-use ecs_wire::ToAgent;
-use ecs_wire::acs::HeartbeatMessage;
+use ecs_wire::tcs::{
+    AckPublishHealth, AckPublishInstanceStatus, AckPublishMetric, BadRequestException, FromAgent, HeartbeatMessage,
+    ToAgent,
+};
 use futures_util::{SinkExt, StreamExt};
-use tokio_tungstenite::tungstenite::Message;
-use uuid::Uuid;
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tracing::warn;
 
 use super::{HEARTBEAT_EVERY, Socket};
+use crate::clock;
+use crate::events::PlaneEvent;
 use crate::hub::Hub;
+use crate::ids::InstanceArn;
+use crate::sigv4::{Frame, Refusal, Scope, verify_frame};
 
-/// Sends heartbeats and passes over whatever the agent publishes, until either side ends it.
-pub(super) async fn run(hub: &Hub, mut socket: Socket) {
+/// Whose session it is, and the URL that every frame signs again.
+pub(super) struct Caller {
+    pub(super) instance: InstanceArn,
+    pub(super) url: Uri,
+}
+
+/// Sends heartbeats and takes what the agent publishes, until either side ends it.
+pub(super) async fn run(hub: &Hub, caller: &Caller, socket: Socket) {
+    if let Err(error) = converse(hub, caller, socket).await {
+        tracing::debug!(instance = %caller.instance, %error, "a TCS session broke");
+    }
+}
+
+async fn converse(hub: &Hub, caller: &Caller, mut socket: Socket) -> Result<(), Error> {
     let mut heartbeat = tokio::time::interval(HEARTBEAT_EVERY);
     loop {
-        tokio::select! {
+        let reply = tokio::select! {
             frame = socket.next() => match frame {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => {}
+                Some(Ok(Message::Text(text))) => answer(hub, caller, &text),
+                Some(Ok(Message::Close(_))) | None => return Ok(()),
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => return Err(error),
             },
-            _ = heartbeat.tick() => {
-                let beat = HeartbeatMessage { healthy: Some(true), message_id: Uuid::new_v4().to_string() };
-                if socket.send(Message::text(ToAgent::from(beat).encode())).await.is_err() {
-                    return;
-                }
-            }
-            () = hub.closing.cancelled() => return,
+            _ = heartbeat.tick() => HeartbeatMessage { healthy: Some(true) }.into(),
+            () = hub.closing.cancelled() => return Ok(()),
+        };
+        socket.send(Message::text(reply.encode())).await?;
+    }
+}
+
+fn answer(hub: &Hub, caller: &Caller, text: &str) -> ToAgent {
+    match read(hub, caller, text) {
+        Ok((message, json)) => {
+            hub.publish(PlaneEvent::Telemetry {
+                container_instance_arn: caller.instance.to_string(),
+                kind: message.kind(),
+                message: json.to_owned(),
+            });
+            acknowledgement(&message)
         }
+        Err(why) => {
+            warn!(instance = %caller.instance, "an agent sent telemetry that TCS would not take: {why}");
+            BadRequestException { message: why }.into()
+        }
+    }
+}
+
+/// The message of a frame, and its JSON as it came.
+fn read<'a>(hub: &Hub, caller: &'a Caller, text: &'a str) -> Result<(FromAgent, &'a str), String> {
+    let json = opened(hub, caller, text).map_err(|refused| format!("{}: {refused}", refused.code()))?;
+    let message = FromAgent::decode(json).map_err(|error| error.to_string())?;
+    Ok((message, json))
+}
+
+/// Each frame is signed by itself, as a GET of the session's URL.
+fn opened<'a>(hub: &Hub, caller: &'a Caller, text: &'a str) -> Result<&'a str, Refusal> {
+    let frame = Frame { path: caller.url.path(), query: caller.url.query().unwrap_or_default(), text };
+    let scope = Scope { region: &hub.config.region, service: "ecs" };
+    hub.read(|state| verify_frame(&frame, scope, &state.keys, clock::now())).map(|(_, json)| json)
+}
+
+fn acknowledgement(message: &FromAgent) -> ToAgent {
+    let nothing = String::new();
+    match message {
+        FromAgent::PublishMetricsRequest(_) => AckPublishMetric { message: nothing }.into(),
+        FromAgent::PublishHealthRequest(_) => AckPublishHealth { message: nothing }.into(),
+        FromAgent::PublishInstanceStatusRequest(_) => AckPublishInstanceStatus { message: nothing }.into(),
     }
 }

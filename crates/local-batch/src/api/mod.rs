@@ -1,38 +1,47 @@
-//! The HTTP faces: Batch at `/v1`, and ECS, Logs and EC2 at `/`, told apart as AWS's clients mark them.
+//! The HTTP faces: Batch at `/v1`, and ECS, Logs, EC2 and STS at `/`, told apart as AWS's clients mark them; faults at
+//! `/local/faults`.
 
+mod admit;
 mod batch;
+mod call;
 mod ec2;
 mod ecs;
+mod faults;
 mod json;
 mod logs;
 mod page;
+mod sts;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State as Shared};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, post};
-use tokio::net::TcpListener;
+use axum::routing::{any, delete, post};
+use axum::{Extension, Router, middleware};
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::error::ApiError;
+use crate::faults::Gate;
 use crate::hub::Hub;
+use crate::sigv4::Caller;
 
 const ECS_TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
 const LOGS_TARGET: &str = "Logs_20140328.";
 
 /// Serves until the plane closes.
-pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener) {
+pub(crate) async fn serve(hub: Arc<Hub>, listener: Gate) {
     let closing = hub.closing.clone();
     let router = Router::new()
         .route("/", post(root))
         .route("/v1/{operation}", post(batch_call))
         .route("/v1/tags/{*arn}", any(batch_tags))
+        .route("/local/faults", post(faults::order).get(faults::list).delete(faults::clear))
+        .route("/local/faults/{id}", delete(faults::clear_one))
         .fallback(nothing_here)
+        .layer(middleware::from_fn_with_state(hub.clone(), admit::admit))
         .with_state(hub);
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await {
         warn!(%error, "the API listener ended");
@@ -59,9 +68,14 @@ async fn batch_tags(
     rest(batch::tags(&hub, &method, &arn, query.as_deref().unwrap_or_default(), &body))
 }
 
-async fn root(Shared(hub): Shared<Arc<Hub>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn root(
+    Shared(hub): Shared<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let Some(target) = headers.get("x-amz-target") else {
-        return ec2::call(&hub, &body).await;
+        return ec2::call(&hub, &body, &caller).await;
     };
     let target = target.to_str().unwrap_or_default();
     if let Some(operation) = target.strip_prefix(ECS_TARGET) {

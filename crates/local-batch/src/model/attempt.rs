@@ -139,6 +139,7 @@ impl State {
             instance.gpus_used.retain(|gpu| !task.gpus.contains(gpu));
         }
         self.deadlines.retain(|(_, of)| of != arn);
+        self.renewals.retain(|(_, of)| of != arn);
         self.end_attempt(&job, &ending, now);
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use ecs_wire::task::Task as WireTask;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::container::Shape;
+use super::roles::Grant;
 use crate::clock::Millis;
 use crate::ids::{Ec2Id, InstanceArn, JobId, TaskArn};
 
@@ -84,6 +85,17 @@ pub(crate) struct Session {
     /// There may be payloads to send.
     pub(crate) wake: Arc<Notify>,
     pub(crate) close: CancellationToken,
+    /// What a fault does to this session.
+    pub(crate) orders: mpsc::Sender<SessionOrder>,
+}
+
+/// Something that a well-behaved ACS would not do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SessionOrder {
+    /// A Close frame of this code.
+    Close(u16),
+    /// This text, as it is.
+    Frame(String),
 }
 
 impl ContainerInstance {
@@ -165,6 +177,7 @@ pub(crate) struct Task {
     pub(crate) gpus: Vec<String>,
     pub(crate) wire: WireTask,
     pub(crate) stop_wanted: bool,
+    pub(crate) grants: Vec<Grant>,
     pub(crate) delivery: Delivery,
     /// Whether the agent may have heard of it.
     pub(crate) was_sent: bool,

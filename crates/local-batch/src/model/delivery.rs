@@ -12,7 +12,7 @@ use crate::events::PlaneEvent;
 use crate::ids::{InstanceArn, TaskArn};
 
 /// A payload that was not acknowledged for so long is sent again, in milliseconds.
-const REDELIVER_AFTER: Millis = 5_000;
+pub(super) const REDELIVER_AFTER: Millis = 5_000;
 /// Tasks in one payload: an agent that cannot read one of them acknowledges none.
 const TASKS_PER_PAYLOAD: usize = 10;
 
@@ -68,6 +68,7 @@ impl State {
             let Some(found) = self.tasks.get_mut(&task) else { continue };
             found.delivery = Delivery::Sent { message_id: message_id.clone(), at: now };
             found.was_sent = true;
+            Self::credentials_sent(found, &message_id, now);
             tasks.push(serde_json::to_value(&found.wire).unwrap_or_default());
             if !found.stop_wanted {
                 starts.push(task);
@@ -85,13 +86,29 @@ impl State {
         Some(Outgoing { payload, starts })
     }
 
-    /// When the oldest unacknowledged payload is to be sent again.
+    /// Tasks that are not over go out once more, acknowledged or not: of all instances, or those whose ARN ends so.
+    pub(crate) fn redeliver(&mut self, instance: Option<&str>) -> usize {
+        let mut count = 0;
+        let meant = self.instances.values().filter(|i| instance.is_none_or(|end| i.arn.as_str().ends_with(end)));
+        for host in meant {
+            for task in &host.tasks {
+                if let Some(task) = self.tasks.get_mut(task).filter(|task| task.was_sent) {
+                    task.delivery = Delivery::Due;
+                    count += 1;
+                }
+            }
+            host.wake();
+        }
+        count
+    }
+
+    /// When the oldest unacknowledged message is to be sent again.
     pub(crate) fn redelivery_due(&self, arn: &InstanceArn) -> Option<Millis> {
         let sent = self.instances.get(arn)?.tasks.iter().filter_map(|task| match self.tasks.get(task)?.delivery {
             Delivery::Sent { at, .. } => Some(at + REDELIVER_AFTER),
             _ => None,
         });
-        sent.min()
+        sent.chain(self.credentials_due(arn)).min()
     }
 
     pub(crate) fn acknowledge(&mut self, arn: &InstanceArn, message: &str) {

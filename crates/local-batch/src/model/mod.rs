@@ -13,6 +13,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod node;
 pub(crate) mod payload;
 pub(crate) mod retry;
+pub(crate) mod roles;
 pub(crate) mod scale;
 pub(crate) mod schedule;
 pub(crate) mod submit;
@@ -30,6 +31,10 @@ use crate::clock::Millis;
 use crate::error::ApiError;
 use crate::events::PlaneEvent;
 use crate::ids::{Arns, Ec2Id, InstanceArn, JobId, TaskArn};
+use crate::keys::KeyRing;
+
+/// ECS's life of a task's credentials: 6 hours.
+const CREDENTIALS_LIFETIME: Millis = 6 * 3600 * 1000;
 
 /// What the state wants done in the world.
 #[derive(Debug)]
@@ -76,6 +81,11 @@ pub(crate) struct State {
     pub(crate) instances: BTreeMap<InstanceArn, ContainerInstance>,
     pub(crate) tasks: Tasks,
     pub(crate) nodes: BTreeMap<Ec2Id, Node>,
+    pub(crate) keys: KeyRing,
+    /// How long the credentials of a job's role live, in milliseconds.
+    pub(crate) credentials_lifetime: Millis,
+    /// When tasks get new ones.
+    pub(crate) renewals: BTreeSet<(Millis, TaskArn)>,
     /// No more launches: the plane is going.
     pub(crate) closing: bool,
     counter: u64,
@@ -101,6 +111,9 @@ impl State {
             instances: BTreeMap::new(),
             tasks: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            keys: KeyRing::default(),
+            credentials_lifetime: CREDENTIALS_LIFETIME,
+            renewals: BTreeSet::new(),
             closing: false,
             counter: 0,
             sequence: now,
@@ -108,15 +121,18 @@ impl State {
         }
     }
 
-    /// Brings the state to rest after a change: attempts out of time are stopped, jobs placed, instances launched.
+    /// Brings the state to rest after a change: attempts out of time are stopped, credentials renewed, jobs placed, instances
+    /// launched.
     pub(crate) fn settle(&mut self, now: Millis) {
         self.expire(now);
+        self.renew_credentials(now);
         self.place(now);
         self.scale(now);
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let first = |of: &BTreeSet<(Millis, TaskArn)>| of.first().map(|(at, _)| *at);
+        first(&self.deadlines).into_iter().chain(first(&self.renewals)).min()
     }
 
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {

@@ -51,6 +51,8 @@ pub(crate) struct Node {
     /// `http://127.0.0.1:<port>`, once its metadata service listens.
     pub(crate) imds: Option<String>,
     pub(crate) tags: Vec<Tag>,
+    /// The id of the access key that its metadata service hands out.
+    pub(crate) key: Option<String>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -81,6 +83,7 @@ impl Node {
             mac: format!("06:00:0a:00:{high:02x}:{low:02x}"),
             imds: None,
             tags: new.tags,
+            key: None,
             stop: CancellationToken::new(),
         }
     }

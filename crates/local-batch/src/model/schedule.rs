@@ -4,6 +4,7 @@ use super::batch::Switch;
 use super::cluster::{ContainerInstance, Delivery, InstanceStatus, Task, TaskStatus};
 use super::container::Shape;
 use super::job::ContainerRun;
+use super::roles::Grant;
 use super::{State, payload};
 use crate::clock::Millis;
 use crate::events::JobStatus;
@@ -100,6 +101,8 @@ impl State {
             ..ContainerRun::default()
         });
         job.status_reason = None;
+        let container = &job.spec.container;
+        let grants = Grant::of(container.job_role_arn.as_ref(), container.execution_role_arn.as_ref());
         let place = payload::Place { arns: &self.arns, cluster: &cluster, environment, gpus: &gpus };
         let task = Task {
             wire: payload::task(job, &arn, &place),
@@ -109,6 +112,7 @@ impl State {
             shape,
             gpus,
             stop_wanted: false,
+            grants,
             delivery: Delivery::Due,
             was_sent: false,
             status: TaskStatus::Pending,
@@ -126,7 +130,8 @@ impl State {
             log_stream,
             arn: arn.clone(),
         };
-        self.tasks.insert(arn, task);
+        self.tasks.insert(arn.clone(), task);
+        self.issue_first(&arn, now);
         self.set_status(id, JobStatus::Starting);
     }
 }

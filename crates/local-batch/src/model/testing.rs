@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{ContainerChange, TaskChange};
@@ -112,7 +112,8 @@ impl World {
             ..Registration::default()
         };
         let arn = self.state.register_instance(registration, 1).unwrap();
-        let session = Session { id: 1, wake: Arc::new(Notify::new()), close: CancellationToken::new() };
+        let orders = mpsc::channel(1).0;
+        let session = Session { id: 1, wake: Arc::new(Notify::new()), close: CancellationToken::new(), orders };
         self.state.connect(&arn, session);
         self.state.settle(1);
         arn

@@ -28,6 +28,8 @@ pub(crate) async fn prepare(plane: &PlaneConfig, id: &Ec2Id, environment: &str) 
         ("admin_socket", quoted(&text(dir.join("agent.sock")))),
         ("image_pull_behavior", quoted(node.image_pull_behavior.as_deref().unwrap_or("prefer-cached"))),
         ("task_cleanup_wait", quoted(TASK_CLEANUP_WAIT)),
+        // Harmless on a laptop, and within reach of jobs on the host's network, as all of the plane's are.
+        ("task_endpoint", quoted("loopback:0")),
     ];
     let optional = [
         ("idle_timeout", node.idle_timeout.as_deref().map(quoted)),
@@ -68,6 +70,7 @@ mod tests {
             },
             data_dir: dir.path().into(),
             docker_host: None,
+            credentials_lifetime: None,
         };
         let files = prepare(&plane, &Ec2Id("i-1".into()), "my \"ce\"").await.unwrap();
         let text = std::fs::read_to_string(files.config).unwrap();

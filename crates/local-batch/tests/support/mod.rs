@@ -1,5 +1,8 @@
 //! A plane to test, raw HTTP to talk to it, and a fake agent.
 
+#[path = "../../../../tests/common/model.rs"]
+mod model;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +21,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A well-formed signature with a key that the plane has not issued.
+pub(crate) const STRANGER: &str = "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/ecs/aws4_request, \
+    SignedHeaders=host;x-amz-date, Signature=00";
 
 pub(crate) struct World {
     pub(crate) plane: Plane,
@@ -46,6 +53,7 @@ pub(crate) async fn world(max_nodes: u32, node: NodeTemplate) -> World {
         node,
         data_dir: dir.path().to_path_buf(),
         docker_host: None,
+        credentials_lifetime: None,
     })
     .await
     .unwrap();
@@ -157,8 +165,8 @@ impl World {
     }
 
     pub(crate) async fn connect(&self, arn: &str) -> Agent {
-        let socket = self.dial(arn, Some("AWS4-HMAC-SHA256 Credential=x")).await.unwrap();
-        Agent { socket, arn: arn.to_owned() }
+        let socket = self.dial(arn, Some(STRANGER)).await.unwrap();
+        Agent { socket, arn: arn.to_owned(), model: model::Model::load("acs-api-2.json") }
     }
 
     pub(crate) async fn dial(&self, arn: &str, authorization: Option<&str>) -> Result<Socket, Error> {
@@ -168,6 +176,7 @@ impl World {
         let mut request = format!("{endpoint}/ws?containerInstanceArn={query}").into_client_request().unwrap();
         if let Some(value) = authorization {
             request.headers_mut().insert("Authorization", value.parse().unwrap());
+            request.headers_mut().insert("X-Amz-Date", "20260101T000000Z".parse().unwrap());
         }
         tokio_tungstenite::connect_async(request).await.map(|(socket, _)| socket)
     }
@@ -187,6 +196,7 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub(crate) struct Agent {
     socket: Socket,
     pub(crate) arn: String,
+    model: Option<model::Model>,
 }
 
 impl Agent {
@@ -195,6 +205,10 @@ impl Agent {
         let read = async {
             loop {
                 let Some(Ok(Message::Text(text))) = self.socket.next().await else { panic!("the session ended") };
+                // Whatever the test is about, the plane says nothing that ACS could not say.
+                if let Some(model) = &self.model {
+                    assert_eq!(model.faults_of_frame(&text), Vec::<String>::new(), "{text}");
+                }
                 match ToAgent::decode(&text).unwrap() {
                     ToAgent::HeartbeatMessage(_) => {}
                     other => return other,

@@ -1,8 +1,8 @@
-//! The EC2 Query API: instances, as far as a node and whoever tests it need them.
+//! The Query API: EC2's instances, as far as a node and whoever tests it need them, and STS.
 
 mod form;
 mod instances;
-mod xml;
+pub(super) mod xml;
 
 use std::sync::Arc;
 
@@ -11,14 +11,20 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use self::form::Form;
+use super::sts;
 use crate::error::ApiError;
 use crate::hub::Hub;
+use crate::sigv4::Caller;
 
 const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
-pub(super) async fn call(hub: &Arc<Hub>, body: &[u8]) -> Response {
+pub(super) async fn call(hub: &Arc<Hub>, body: &[u8], caller: &Caller) -> Response {
     let form = Form::parse(body);
     let action = form.get("Action").unwrap_or_default().to_owned();
+    if action == sts::GET_CALLER_IDENTITY {
+        // STS speaks the same Query protocol at the same address.
+        return sts::caller_identity(caller);
+    }
     let outcome = match action.as_str() {
         "RunInstances" => instances::run(hub, &form).await,
         "DescribeInstances" => instances::describe(hub, &form),

@@ -1,12 +1,12 @@
 //! Just enough XML to answer with.
 
 /// An element around markup.
-pub(super) fn element(name: &str, inner: &str) -> String {
+pub(in crate::api) fn element(name: &str, inner: &str) -> String {
     format!("<{name}>{inner}</{name}>")
 }
 
 /// An element around text.
-pub(super) fn text(name: &str, value: &str) -> String {
+pub(in crate::api) fn text(name: &str, value: &str) -> String {
     element(name, &escape(value))
 }
 

@@ -14,6 +14,9 @@ use crate::model::State;
 use crate::model::cluster::{Attribute, InstanceStatus, Resource, Tag};
 use crate::model::instances::Registration;
 
+/// Instances in one UpdateContainerInstancesState, as ECS's API reference says.
+const UPDATES_MOST: usize = 10;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Register {
@@ -108,15 +111,31 @@ pub(super) fn update_state(hub: &Arc<Hub>, change: &UpdateState) -> Outcome {
             "status must be ACTIVE or DRAINING; deregister-container-instance makes it INACTIVE",
         ));
     }
+    let named = change.container_instances.len();
+    if !(1..=UPDATES_MOST).contains(&named) {
+        return Err(ApiError::invalid_parameter(format!(
+            "containerInstances must name 1 to {UPDATES_MOST}, not {named}"
+        )));
+    }
     hub.update(|state, _| {
         state.cluster(&change.cluster)?;
         let arns = find(state, &change.cluster, &change.container_instances);
-        for arn in arns.iter().flatten() {
-            if let Some(instance) = state.instances.get_mut(arn).filter(|i| i.status != InstanceStatus::Inactive) {
-                instance.status = change.status;
+        let (mut changed, mut failures) = (Vec::new(), Vec::new());
+        for (arn, name) in arns.iter().zip(&change.container_instances) {
+            match arn.as_ref().and_then(|arn| state.instances.get_mut(arn)) {
+                // One that has been deregistered never changes again.
+                Some(instance) if instance.status == InstanceStatus::Inactive => {
+                    failures.push(json!({"arn": instance.arn, "reason": "INACTIVE"}));
+                }
+                Some(instance) => {
+                    instance.status = change.status;
+                    changed.push(instance.arn.clone());
+                }
+                None => failures.push(missing(name)),
             }
         }
-        Ok(described(state, &arns, &change.container_instances))
+        let shown = changed.iter().filter_map(|arn| state.instances.get(arn)).map(|i| shown::instance(state, i));
+        Ok(json!({"containerInstances": shown.collect::<Vec<_>>(), "failures": failures}))
     })
 }
 

@@ -1,0 +1,42 @@
+//! The client of the plane's own control API.
+
+use anyhow::{Context, bail};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Uri};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+/// One call of `/local/faults`, its answer read.
+///
+/// # Errors
+/// When no plane answers at the endpoint, or it refuses, in its words.
+pub(super) async fn ask(endpoint: &str, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    let uri: Uri = endpoint.parse().context("its address is no URL of the form http://127.0.0.1:8700")?;
+    let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
+        bail!("its address must be of the form http://127.0.0.1:8700");
+    };
+    let address = (host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(80));
+    let stream = TcpStream::connect(address)
+        .await
+        .context("it cannot be reached; start it with `batch-node-agent local`, or give --endpoint")?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with the request; its errors come back through the sender.
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/local/faults{path}"))
+        .header(HOST, uri.authority().map_or("local", |authority| authority.as_str()))
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))?;
+    let response = sender.send_request(request).await?;
+    let is_success = response.status().is_success();
+    let body = response.into_body().collect().await?.to_bytes();
+    let answer: Value = serde_json::from_slice(&body).context("it does not answer as a plane of this version would")?;
+    if !is_success {
+        bail!("{}", answer["message"].as_str().unwrap_or("it refused the order"));
+    }
+    Ok(answer)
+}

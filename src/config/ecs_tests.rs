@@ -1,0 +1,96 @@
+//! The variables of other programs, amazon-ecs-agent's above all.
+
+use super::tests::variables;
+use super::*;
+use crate::docker::HostRegistries;
+
+/// Loads these two files of amazon-ecs-agent's, the weaker first, and a TOML file.
+fn with_ecs(weak: &str, strong: &str, toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for (name, text) in [("weak", weak), ("strong", strong), ("config.toml", toml)] {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let ecs = [path("weak"), path("strong"), path("absent")];
+    let ecs: Vec<&Path> = ecs.iter().map(PathBuf::as_path).collect();
+    let places = Places { config: &path("config.toml"), named: true, ecs: &ecs };
+    let checked = check(source::gather(places, variables(environment)));
+    checked.map_err(|error| error.to_string().replace(folder.path().to_str().unwrap(), "DIR"))
+}
+
+#[test]
+fn a_host_of_amazon_ecs_agents_moves_over_with_its_settings() {
+    let config = with_ecs(
+        "ECS_CLUSTER=weak\nECS_RESERVED_MEMORY=64\n",
+        "# what ecs-init reads\n\nECS_CLUSTER=strong\nECS_RESERVED_PORTS=[22, 80]\n\
+         ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=1h30m\nECS_CONTAINER_STOP_TIMEOUT=10ms\nECS_IMAGE_PULL_BEHAVIOR=once\n\
+         ECS_INSTANCE_ATTRIBUTES={\"stack\":\"a=b\"}\nECS_CONTAINER_INSTANCE_TAGS={\"team\":\"red\"}\n\
+         ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM=ec2_instance\nECS_DISABLE_PRIVILEGED=1\nECS_LOGLEVEL=crit\n\
+         ECS_AVAILABLE_LOGGING_DRIVERS=[\"json-file\",\"awslogs\"]\nECS_IMAGE_PULL_INACTIVITY_TIMEOUT=5s\n\
+         HTTPS_PROXY=http://proxy:3128\nNO_PROXY=a.example.com, b\nECS_DETAILED_OS_FAMILY=amzn_2\n",
+        "",
+        &[("ECS_IMAGE_PULL_BEHAVIOR", "always")],
+    )
+    .unwrap();
+    assert_eq!(config.home, Home::Cluster(ClusterRef::new("strong")));
+    assert_eq!((config.reserved_memory, &*config.reserved_ports), (Mebibytes(64), &[22, 80][..]));
+    assert_eq!(config.task_cleanup_wait, Duration::from_secs(5400));
+    assert_eq!(config.container_stop_timeout, Duration::from_secs(1), "raised to its floor");
+    assert_eq!(config.image_limits.inactivity, Duration::from_secs(60), "likewise");
+    assert_eq!(config.image_pull_behavior, PullBehavior::Always, "the environment is stronger");
+    assert_eq!(config.instance_attributes["stack"], "a=b");
+    assert_eq!(config.container_instance_tags["team"], "red");
+    assert!(config.propagate_ec2_tags && config.disable_privileged);
+    assert_eq!(config.logging_drivers, Some(vec!["awslogs".to_owned(), "json-file".to_owned()]));
+    assert_eq!(config.log_level, "error".parse().unwrap());
+    assert!(config.proxies.https.is_some() && config.proxies.http.is_none());
+    assert_eq!(config.proxies.exempt, ["a.example.com", "b"]);
+    assert_eq!(config.os_type_detailed.as_deref(), Some("amzn_2"));
+    assert!(config.remarks.is_empty(), "{:?}", config.remarks);
+}
+
+#[test]
+fn our_own_sources_are_stronger_and_what_they_contradict_yields() {
+    let ecs = "ECS_CLUSTER=theirs\nECS_RESERVED_MEMORY=64\nECS_CONTAINER_STOP_TIMEOUT=5m\n";
+    let toml = "compute_environment = 'ours'\nmemory = 512\ncontainer_stop_timeout = '7s'";
+    let config = with_ecs(ecs, "", toml, &[]).unwrap();
+    assert_eq!(config.home, Home::ComputeEnvironment("ours".to_owned()));
+    assert_eq!((config.memory, config.reserved_memory), (Some(Mebibytes(512)), Mebibytes(0)));
+    assert_eq!(config.container_stop_timeout, Duration::from_secs(7));
+}
+
+#[test]
+fn what_is_not_honoured_is_named_in_one_line_and_what_is_not_known_in_another() {
+    let ecs = "ECS_BACKEND_HOST=x\nECS_CHECKPOINT=true\nECS_IMAGE_PULL_BEHAVOR=once\n";
+    let config = with_ecs("ECS_BACKEND_HOST=y", ecs, "cluster = 'c'", &[("ECS_DATADIR", "/data")]).unwrap();
+    let [not_honoured, unknown] = &*config.remarks else { panic!("{:?}", config.remarks) };
+    let expected = "these settings of amazon-ecs-agent are not honoured: ECS_DATADIR (a path inside amazon-ecs-agent's \
+        own container), ECS_BACKEND_HOST (set AWS_ENDPOINT_URL_ECS)";
+    assert_eq!(not_honoured, expected);
+    assert!(unknown.ends_with("ECS_IMAGE_PULL_BEHAVOR (did you mean ECS_IMAGE_PULL_BEHAVIOR?)"), "{unknown}");
+}
+
+#[test]
+fn a_mistake_in_ecs_config_has_its_line() {
+    let error = with_ecs("", "ECS_CLUSTER=c\nECS_RESERVED_MEMORY=much\n", "", &[]).unwrap_err();
+    assert!(error.contains("DIR/strong:2: `reserved_memory` is `much`, which is not a whole number of MiB"), "{error}");
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let auth = r#"{"r.example.com":{"username":"me","password":"hunter2"}}"#;
+    let environment = [
+        ("BATCH_NODE_AGENT_CLUSTER", "c"),
+        ("ECS_ENGINE_AUTH_TYPE", "docker"),
+        ("ECS_ENGINE_AUTH_DATA", auth),
+        ("HTTP_PROXY", "http://me:hunter2@proxy:3128"),
+    ];
+    let (config, effective) = explain(None, variables(&environment)).unwrap();
+    assert_ne!(config.registries, HostRegistries::default());
+    assert!(!format!("{config:?} {effective:?}").contains("hunter2"));
+    let wrong = [("BATCH_NODE_AGENT_CLUSTER", "c"), ("HTTP_PROXY", "ftp://hunter2"), ("ECS_ENGINE_AUTH_DATA", auth)];
+    let error = explain(None, variables(&wrong)).unwrap_err().to_string();
+    assert!(error.contains("HTTP_PROXY: `http_proxy` is not shown, which is not the address"), "{error}");
+    assert!(error.contains("`registry_auth_data` is set without `registry_auth_type`"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
