@@ -11,6 +11,9 @@
 //! jobs and floor samples take turns, so that a machine that drifts does so for both.
 #![forbid(unsafe_code)]
 
+#[path = "../shared/process.rs"]
+mod process;
+
 mod floor;
 mod plane;
 mod stats;

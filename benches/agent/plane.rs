@@ -1,5 +1,6 @@
 //! The agent under measurement: its release binary, launched by an embedded plane in this process, which stamps what it sends and gets.
 
+use crate::process;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -137,7 +138,7 @@ impl Bench {
 
     /// The agent's resident memory, in the kernel's words.
     pub(crate) fn memory(&self) -> Result<String> {
-        let pid = self.agent_pid()?;
+        let pid = process::agent_pid(&self.data_dir)?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let field = |name: &str| -> Option<f64> {
             let line = status.lines().find(|line| line.starts_with(name))?;
@@ -145,20 +146,6 @@ impl Bench {
         };
         let mib = |name: &str| field(name).map_or(f64::NAN, |kib| kib / 1024.0);
         Ok(format!("{:.1} MiB ({:.1} anonymous)", mib("VmRSS:"), mib("RssAnon:")))
-    }
-
-    /// The one child of this process that runs the agent.
-    fn agent_pid(&self) -> Result<u32> {
-        let me = std::process::id().to_string();
-        for entry in std::fs::read_dir("/proc")?.flatten() {
-            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-            let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
-            if stat.contains("(batch-node-agen") && parent == Some(me.as_str()) {
-                return Ok(pid);
-            }
-        }
-        bail!("the agent's process is not there; see {}", self.data_dir.display())
     }
 
     pub(crate) async fn stop(self) {

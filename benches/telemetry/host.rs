@@ -1,5 +1,6 @@
 //! A host with running containers: the agent's release binary, launched by an embedded plane in this process.
 
+use crate::process;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
@@ -73,21 +74,7 @@ impl Host {
         }
         let seen = tokio::time::timeout(PATIENCE, all_measured(&mut events, containers));
         seen.await.with_context(|| format!("no telemetry of all containers within {PATIENCE:?}"))??;
-        self.agent_process()
-    }
-
-    /// The one child of this process that runs the agent.
-    fn agent_process(&self) -> Result<u32> {
-        let me = std::process::id().to_string();
-        for entry in std::fs::read_dir("/proc")?.flatten() {
-            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-            let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
-            if stat.contains("(batch-node-agen") && parent == Some(me.as_str()) {
-                return Ok(pid);
-            }
-        }
-        bail!("the agent's process is not there; see {}", self.data_dir.display())
+        process::agent_pid(&self.data_dir)
     }
 
     /// Stops the agent's process where it stands, or lets it go on.

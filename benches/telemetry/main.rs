@@ -7,6 +7,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[path = "../shared/process.rs"]
+mod process;
+
 mod cpu;
 mod host;
 

@@ -174,10 +174,7 @@ impl Node {
                 state.removed = true;
                 state.retry_at = None;
             }
-            Err(failure) if state.failures < REMOVE_TRIES => {
-                self.retry_later(&arn, i, now);
-                let _ = failure;
-            }
+            Err(_) if state.failures < REMOVE_TRIES => self.retry_later(&arn, i, now),
             Err(failure) => {
                 state.removed = true;
                 state.retry_at = None;

@@ -258,16 +258,13 @@ impl Node {
         self.leaving.call_under_way = false;
         match result {
             Ok(()) | Err(ApiFailure::Gone(_)) => {
+                if let Some(record) = &mut self.record {
+                    record.container_instance = None;
+                }
                 if self.live_tasks() == 0 {
-                    if let Some(record) = &mut self.record {
-                        record.container_instance = None;
-                    }
                     self.enter(Phase::Terminating, "deregistered", now);
                 } else {
                     // Work slipped in after all: it runs to its end under a new registration.
-                    if let Some(record) = &mut self.record {
-                        record.container_instance = None;
-                    }
                     self.enter(Phase::Registering, "work arrived while deregistering", now);
                     self.start_registering();
                 }

@@ -107,13 +107,19 @@ impl Hand {
         }])
     }
 
-    /// Takes a one-container task to RUNNING, reports included.
-    fn running(&mut self, id: &str) -> (TaskSpec, DockerName) {
+    /// Takes a one-container task to the start of its container.
+    pub(crate) fn created(&mut self, id: &str) -> (TaskSpec, DockerName) {
         let spec = spec(id);
         let name = spec.docker_name(&spec.containers[0]);
         self.run(&spec);
         self.on(Event::Pulled(name.clone(), Ok(ImagePulled::default())));
         self.on(Event::Created(name.clone(), Ok(seen(Running::Created))));
+        (spec, name)
+    }
+
+    /// Takes a one-container task to RUNNING, reports included.
+    fn running(&mut self, id: &str) -> (TaskSpec, DockerName) {
+        let (spec, name) = self.created(id);
         self.on(Event::Started(name.clone(), Ok(seen(Running::Running))));
         self.on(Event::Submitted(spec.arn.clone(), Ok(())));
         (spec, name)
@@ -191,11 +197,7 @@ fn a_job_runs_and_is_reported_step_by_step() {
 #[test]
 fn running_is_reported_without_waiting_for_the_disk_and_saved_right_after() {
     let mut hand = Hand::active(policy());
-    let spec = spec("t1");
-    let name = spec.docker_name(&spec.containers[0]);
-    hand.run(&spec);
-    hand.on(Event::Pulled(name.clone(), Ok(ImagePulled::default())));
-    hand.on(Event::Created(name.clone(), Ok(seen(Running::Created))));
+    let (_, name) = hand.created("t1");
     hand.node.take_saves();
     let commands = hand.on(Event::Started(name, Ok(seen(Running::Running))));
     assert_eq!(submitted(&commands).unwrap().status, TaskStatus::Running);
@@ -368,11 +370,7 @@ fn a_container_missing_from_a_listing_is_looked_at_before_it_is_given_up() {
 #[test]
 fn a_start_without_an_answer_is_not_repeated_blindly() {
     let mut hand = Hand::active(policy());
-    let spec = spec("t1");
-    let name = spec.docker_name(&spec.containers[0]);
-    hand.run(&spec);
-    hand.on(Event::Pulled(name.clone(), Ok(ImagePulled::default())));
-    hand.on(Event::Created(name.clone(), Ok(seen(Running::Created))));
+    let (_, name) = hand.created("t1");
     let commands = hand.on(Event::Started(name.clone(), Err(OpFailure::Unreachable("reset".into()))));
     assert!(matches!(commands.as_slice(), [Command::Reconcile]), "{commands:?}");
     let ran = (name, seen(Running::Exited(Some(ExitCode(0)))));

@@ -51,7 +51,7 @@ enum Step {
     Stop,
     /// Over without Docker's help.
     Fail(Option<ExitCode>, Option<String>),
-    /// Docker shows it running although it is over.
+    /// It is over, was reported, and has been kept for as long as it was to be.
     Remove,
 }
 
