@@ -72,19 +72,17 @@ impl Hub {
 
     /// Changes the state, brings it to rest, and carries out what follows from it.
     pub(crate) fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut State, Millis) -> T) -> T {
-        let (result, effects, moved) = {
-            let mut state = self.lock();
-            let before = state.next_deadline();
-            let now = clock::now();
-            let result = change(&mut state, now);
-            state.settle(now);
-            (result, state.take_effects(), before != state.next_deadline())
-        };
-        if moved {
-            self.deadline_moved.notify_one();
-        }
-        for effect in effects {
+        let mut state = self.lock();
+        let before = state.next_deadline();
+        let now = clock::now();
+        let result = change(&mut state, now);
+        state.settle(now);
+        // None of them waits. Under the lock, so that who sees a job over also finds its output being collected.
+        for effect in state.take_effects() {
             self.carry_out(effect);
+        }
+        if before != state.next_deadline() {
+            self.deadline_moved.notify_one();
         }
         result
     }

@@ -1,5 +1,6 @@
 //! The CloudWatch Logs API, as far as reading jobs' output goes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -10,8 +11,9 @@ use super::{Outcome, json as wire, page, unknown_operation};
 use crate::clock::Millis;
 use crate::error::ApiError;
 use crate::hub::Hub;
-use crate::ids::{ACCOUNT, Arns};
+use crate::ids::{ACCOUNT, Arns, TaskArn};
 use crate::logs::{GROUP, LogLine};
+use crate::model::cluster::TaskStatus;
 
 /// CloudWatch's largest answer.
 const MAX_EVENTS: usize = 10_000;
@@ -145,7 +147,13 @@ async fn get_events(hub: &Hub, which: &Get) -> Outcome {
     Ok(json!({"events": events, "nextForwardToken": format!("f/{to}"), "nextBackwardToken": format!("b/{from}")}))
 }
 
+/// Whole once the stream's task has stopped: who saw a job end may read all that it wrote.
 async fn lines(hub: &Hub, stream: &str) -> Result<Vec<LogLine>, ApiError> {
+    let over: BTreeSet<TaskArn> = hub.read(|state| {
+        let writers = state.tasks.iter().filter(|(_, task)| task.log_stream.as_deref() == Some(stream));
+        writers.filter(|(_, task)| task.status == TaskStatus::Stopped).map(|(arn, _)| arn.clone()).collect()
+    });
+    hub.logs.finished(&over).await;
     match hub.logs.read(stream).await {
         Ok(Some(lines)) => Ok(lines),
         Ok(None) => Err(ApiError::new("ResourceNotFoundException", "The specified log stream does not exist.")),
