@@ -326,5 +326,5 @@ impl Node {
 }
 
 #[cfg(test)]
-#[path = "node_tests.rs"]
+#[path = "node_tests/mod.rs"]
 pub(crate) mod tests;
