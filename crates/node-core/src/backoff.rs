@@ -28,7 +28,8 @@ impl Rng {
     }
 }
 
-/// Doubling delays with jitter: attempt n waits between half of and all of `min(first * 2^n, cap)`.
+/// Doubling delays with full jitter: attempt n waits anything up to `min(first * 2^n, cap)`, so that a fleet that failed in one
+/// moment does not come back in one. Half of the first delay is the least, so that nothing is tried in a tight loop.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     first: Duration,
@@ -45,7 +46,7 @@ impl Backoff {
     pub fn next(&mut self, rng: &mut Rng) -> Duration {
         let full = self.first.saturating_mul(1u32.checked_shl(self.attempts).unwrap_or(u32::MAX)).min(self.cap);
         self.attempts = self.attempts.saturating_add(1).min(30);
-        rng.between(full / 2, full)
+        rng.between(self.first.min(full) / 2, full)
     }
 
     pub fn reset(&mut self) {
@@ -71,7 +72,7 @@ mod tests {
         for n in 0..40u32 {
             let full = first.saturating_mul(2u32.saturating_pow(n)).min(cap);
             let delay = backoff.next(&mut rng);
-            assert!(delay >= full / 2 && delay <= full, "{n}: {delay:?}");
+            assert!(delay >= first / 2 && delay <= full, "{n}: {delay:?}");
         }
         backoff.reset();
         assert!(backoff.next(&mut rng) <= first);

@@ -15,8 +15,9 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(30);
 /// Removals tried before a container is left to the operator.
 const REMOVE_TRIES: u32 = 5;
-/// The name that a timed-out Docker call fails with: whether it took effect is unknown.
-const TIMEOUT_ERROR: &str = "DockerTimeoutError";
+/// The names of failures after which it is unknown whether a start took effect: it ran into its limit, or Docker started the
+/// container and would not show it.
+const UNSURE: [&str; 2] = ["DockerTimeoutError", "CannotInspectContainerError"];
 
 impl Node {
     /// Docker is there, and these are all its task containers. What runs goes on; what should be there and is not is looked
@@ -111,7 +112,7 @@ impl Node {
         match result {
             Ok(seen) => self.observe(name, &seen, now),
             Err(OpFailure::Unreachable(_)) => self.look_again(&arn, i, now),
-            Err(OpFailure::Refused { name: error, text }) if error == TIMEOUT_ERROR => {
+            Err(OpFailure::Refused { name: error, text }) if UNSURE.contains(&error) || text.ends_with("EOF") => {
                 // It may run after all: stop it, and let what Docker then shows decide.
                 self.blame(&arn, i, format!("{error}: {text}"));
                 self.want_stop(&arn);

@@ -87,6 +87,8 @@ pub enum Incoming {
     Stop(TaskSpec),
     /// The task cannot be understood; the text says why.
     Invalid(String),
+    /// The task is understood, and can never run as it asks to; the text is the task's whole reason.
+    Refused(String),
 }
 
 /// A task that this node runs and that ECS's manifest does not list.

@@ -38,7 +38,7 @@ impl Node {
         if self.tasks.contains_key(&arn) {
             match incoming.work {
                 Incoming::Stop(_) => self.want_stop(&arn),
-                Incoming::Run(_) | Incoming::Invalid(_) => {
+                Incoming::Run(_) | Incoming::Invalid(_) | Incoming::Refused(_) => {
                     self.commands.push_back(Command::Notice(Notice::Repeated(arn)));
                 }
             }
@@ -51,17 +51,14 @@ impl Node {
             Incoming::Stop(spec) => {
                 (TaskRecord::stillborn(spec, String::new(), order, now), Notice::StopRequested(arn.clone()))
             }
+            // The misspelling is on ECS's wire (agent/acs/session/payload_responder.go).
             Incoming::Invalid(error) => {
-                let spec = TaskSpec {
-                    arn: arn.clone(),
-                    family: String::new(),
-                    version: String::new(),
-                    containers: Vec::new(),
-                    roles: Roles::default(),
-                };
-                // The misspelling is on ECS's wire (agent/acs/session/payload_responder.go).
                 let reason = format!("UnrecogniedTaskError: Error loading task - {error}");
-                (TaskRecord::stillborn(spec, reason, order, now), Notice::Rejected(arn.clone(), error))
+                (TaskRecord::stillborn(nameless(&arn), reason, order, now), Notice::Rejected(arn.clone(), error))
+            }
+            Incoming::Refused(reason) => {
+                let record = TaskRecord::stillborn(nameless(&arn), reason.clone(), order, now);
+                (record, Notice::Rejected(arn.clone(), reason))
             }
         };
         self.insert(Task::new(record));
@@ -107,7 +104,7 @@ impl Node {
             .tasks
             .values()
             .map(|t| &t.record)
-            .filter(|r| r.stopped_at.is_none() && !r.stop_wanted && !running.contains(r.arn()))
+            .filter(|r| !r.winding_down() && r.stopped_at.is_none() && !running.contains(r.arn()))
             .map(|r| StopCandidate { task: r.arn().clone(), cluster: cluster.clone() })
             .collect();
         self.commands.push_back(Command::Ack { message: message.clone(), cluster, container_instance });
@@ -122,5 +119,16 @@ impl Node {
                 self.want_stop(arn);
             }
         }
+    }
+}
+
+/// A task of which nothing but its ARN is used.
+fn nameless(arn: &TaskArn) -> TaskSpec {
+    TaskSpec {
+        arn: arn.clone(),
+        family: String::new(),
+        version: String::new(),
+        containers: Vec::new(),
+        roles: Roles::default(),
     }
 }

@@ -16,9 +16,9 @@ use crate::time::Timestamp;
 const IN_FLIGHT_MAX: usize = 10;
 /// The longest wait stays under 5 s, so that reports flow again within seconds of the service's recovery.
 pub(crate) const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_millis(4_000));
-/// A throttled fleet must not hammer on: it waits at least this much longer.
+/// A throttled fleet must not hammer on: each waits up to this much longer.
 const THROTTLED_EXTRA: Duration = Duration::from_secs(2);
-/// Without permission there is no hurry; someone has to act first.
+/// Without permission there is no hurry, as someone has to act first: up to this much longer.
 const DENIED_EXTRA: Duration = Duration::from_secs(15);
 
 impl Node {

@@ -312,11 +312,11 @@ fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now:
         let removable = cleanup && !state.removed;
         return (removable && docker_up && state.op.is_none()).then_some(Step::Remove);
     }
+    if record.winding_down() {
+        return wind_down(record, spec, i, docker_up, now);
+    }
     if !state.free(now) {
         return None;
-    }
-    if record.winding_down() {
-        return wind_down(record, spec, i, docker_up);
     }
     if !docker_up || state.op == Some(Op::Queued) {
         return None;
@@ -336,9 +336,18 @@ fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now:
     }
 }
 
-/// A container that has not run is simply over; one that runs is stopped once nothing that depends on it runs any more.
-fn wind_down(record: &TaskRecord, spec: &ContainerSpec, i: usize, docker_up: bool) -> Option<Step> {
+/// A container that has not run is simply over, whatever it waited for; one that runs is stopped once nothing that depends on
+/// it runs any more.
+fn wind_down(record: &TaskRecord, spec: &ContainerSpec, i: usize, docker_up: bool, now: Timestamp) -> Option<Step> {
     let state = record.containers.get(i)?;
+    match (state.stage, state.op) {
+        // A pull under way goes on for whoever wants the image next.
+        (Stage::Waiting, _) => return Some(Step::Fail(None, unpulled(record))),
+        (Stage::Pulled, None) => return Some(Step::Fail(None, None)),
+        // What Docker may have started is for Docker to tell.
+        _ if !state.free(now) => return None,
+        _ => {}
+    }
     if state.stage < Stage::Running {
         return Some(Step::Fail(None, None));
     }
@@ -346,6 +355,15 @@ fn wind_down(record: &TaskRecord, spec: &ContainerSpec, i: usize, docker_up: boo
         other_state.stage == Stage::Running && other.depends_on.iter().any(|d| d.container == spec.name)
     });
     (docker_up && !depended_on && state.op.is_none()).then_some(Step::Stop)
+}
+
+/// Name and wording are amazon-ecs-agent's (agent/engine/errors.go).
+fn unpulled(record: &TaskRecord) -> Option<String> {
+    let reason = || {
+        let arn = record.arn();
+        format!("TaskStoppedBeforePullBeginError: Task stopped before image pull could begin for task: {arn}")
+    };
+    record.pull_started_at.is_none().then(reason)
 }
 
 fn dependencies(record: &TaskRecord, wanted: &[Dependency]) -> Result<bool, String> {

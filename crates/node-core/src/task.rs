@@ -110,7 +110,6 @@ impl TaskRecord {
             .iter()
             .zip(&self.containers)
             .filter(|(spec, state)| spec.essential && state.stage == Stage::Stopped)
-            .filter(|(_, state)| state.started_at.is_some())
             .filter_map(|(_, state)| state.finished_at)
             .min();
         if self.execution_stopped_at.is_none() {
@@ -216,7 +215,7 @@ mod tests {
         record.settle(now);
         let change = record.report().unwrap();
         assert_eq!(change.status, TaskStatus::Stopped);
-        assert_eq!(change.execution_stopped_at, None, "it never ran");
+        assert_eq!(change.execution_stopped_at, Some(now), "as amazon-ecs-agent has it, whether it ran or not");
         record.confirm(&change);
         assert_eq!(record.report(), None, "nothing after STOPPED");
     }

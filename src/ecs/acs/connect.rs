@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use acs_decode::INACTIVE;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use http::{Request, Response, Uri};
 use node_core::{ApiFailure, CloseCause};
@@ -28,8 +29,6 @@ const READ_BUFFER: usize = 4 * 1024;
 const WRITE_BUFFER: usize = 32 * 1024;
 /// Characters of a refusal's body that are worth a log line.
 const BODY: usize = 300;
-/// ECS's word for a container instance that it has deregistered.
-pub(in crate::ecs) const INACTIVE: &str = "InactiveInstanceException";
 
 /// Discovers, signs, connects and upgrades.
 pub(super) async fn open(params: SessionParams<'_>) -> Result<Socket, CloseCause> {

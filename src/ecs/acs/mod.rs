@@ -3,13 +3,13 @@
 //! A session ends with its connection. Whether and when the next one is opened is node-core's to say.
 
 pub(in crate::ecs) mod connect;
-mod frames;
 pub(in crate::ecs) mod liveness;
 pub(in crate::ecs) mod url;
 
 use std::io;
 use std::time::Duration;
 
+use acs_decode::{INACTIVE, Reaction, react};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use ecs_wire::FromAgent;
 use futures_util::{SinkExt, StreamExt};
@@ -21,8 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, error::ProtocolError};
 use tokio_util::sync::CancellationToken;
 
-use self::connect::{INACTIVE, Socket};
-use self::frames::{Reaction, react};
+use self::connect::Socket;
 use self::liveness::{Due, Limits, Liveness};
 use super::api::Ecs;
 use super::failure::one_line;

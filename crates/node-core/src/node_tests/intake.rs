@@ -78,3 +78,39 @@ fn a_manifest_that_misses_a_task_is_asked_about_before_anything_is_stopped() {
     let commands = hand.on(Event::StopsVerified { message: MessageId::new("m9"), tasks: vec![lost.arn.clone()] });
     assert!(has(&commands, |c| matches!(c, Command::Stop { task, .. } if *task == lost.arn)));
 }
+
+#[test]
+fn a_task_that_can_never_run_is_reported_with_its_own_words() {
+    let mut hand = Hand::active(policy());
+    let arn = spec("t1").arn;
+    let reason = format!("Task dependencies cannot be resolved, taskArn: {arn}");
+    let work = Incoming::Refused(reason.clone());
+    let commands = hand.payload(vec![PayloadTask { arn, work, credentials: Vec::new() }]);
+    let change = submitted(&commands).unwrap();
+    assert_eq!((change.status, &change.reason), (TaskStatus::Stopped, &reason));
+    assert!(has(&commands, |c| matches!(c, Command::Ack { .. })));
+}
+
+#[test]
+fn a_manifest_does_not_ask_about_what_is_ending_anyway() {
+    let mut hand = Hand::active(policy());
+    let mut spec = spec("t1");
+    let side = ContainerSpec { name: ContainerName::new("side"), essential: false, ..spec.containers[0].clone() };
+    spec.containers.push(side);
+    let names: Vec<_> = spec.containers.iter().map(|c| spec.docker_name(c)).collect();
+    hand.run(&spec);
+    for name in &names {
+        hand.on(Event::Pulled(name.clone(), Ok(ImagePulled::default())));
+        hand.on(Event::Created(name.clone(), Ok(seen(Running::Created))));
+        hand.on(Event::Started(name.clone(), Ok(seen(Running::Running))));
+    }
+    hand.exits(&names[0], 0);
+    let commands = hand.on(Event::Manifest {
+        message: MessageId::new("m9"),
+        cluster: ClusterRef::new("c"),
+        container_instance: ContainerInstanceArn::new("ci"),
+        timeline: 9,
+        running: Vec::new(),
+    });
+    assert!(matches!(commands.as_slice(), [Command::Ack { .. }]), "{commands:?}");
+}

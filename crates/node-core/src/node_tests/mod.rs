@@ -6,6 +6,7 @@ mod leaving;
 mod progress;
 mod reports;
 mod session;
+mod stops;
 
 use super::*;
 use crate::*;
@@ -132,6 +133,11 @@ impl Hand {
         self.on(Event::Started(name.clone(), Ok(seen(Running::Running))));
         self.on(Event::Submitted(spec.arn.clone(), Ok(())));
         (spec, name)
+    }
+
+    fn stop(&mut self, spec: &TaskSpec) -> Vec<Command> {
+        let work = Incoming::Stop(spec.clone());
+        self.payload(vec![PayloadTask { arn: spec.arn.clone(), work, credentials: Vec::new() }])
     }
 
     fn exits(&mut self, name: &DockerName, code: i64) -> Vec<Command> {

@@ -11,7 +11,7 @@ mod roles;
 mod unsupported;
 mod volumes;
 
-pub(super) use roles::credentials;
+pub(crate) use roles::credentials;
 
 use ecs_wire::acs::PayloadMessage;
 use ecs_wire::task::Task;
@@ -21,11 +21,11 @@ use node_core::{
 };
 use serde_json::Value;
 
-use crate::serve::credentials::Delivered;
+use crate::credentials::Delivered;
 
 /// Decodes a message that has passed [`PayloadMessage::validate`]. The credentials in it go their own way: the core gets their
 /// ids.
-pub(super) fn decode(message: PayloadMessage) -> (Payload, Vec<Delivered>) {
+pub(crate) fn decode(message: PayloadMessage) -> (Payload, Vec<Delivered>) {
     let addressed: Vec<(TaskArn, &Value)> = message.tasks.iter().filter_map(|raw| Some((arn(raw)?, raw))).collect();
     let unaddressed = addressed.len() < message.tasks.len();
     let mut delivered = Vec::new();
@@ -54,7 +54,7 @@ fn arn(raw: &Value) -> Option<TaskArn> {
 fn work(arn: &TaskArn, raw: &Value) -> Incoming {
     match desired(raw) {
         Ok(Desired::Stopped) => Incoming::Stop(run(arn, raw).unwrap_or_else(|_| outline(arn, raw))),
-        Ok(Desired::Running) => run(arn, raw).map_or_else(Incoming::Invalid, Incoming::Run),
+        Ok(Desired::Running) => run(arn, raw).map_or_else(|refused| refused, Incoming::Run),
         Err(text) => Incoming::Invalid(text),
     }
 }
@@ -74,7 +74,16 @@ fn desired(raw: &Value) -> Result<Desired, String> {
     }
 }
 
-fn run(arn: &TaskArn, raw: &Value) -> Result<TaskSpec, String> {
+/// The task as it can be run, or what it is instead.
+fn run(arn: &TaskArn, raw: &Value) -> Result<TaskSpec, Incoming> {
+    let spec = spec(arn, raw).map_err(Incoming::Invalid)?;
+    // amazon-ecs-agent finds this only after decoding, and so it has a wording of its own (agent/engine/docker_task_engine.go).
+    let unresolved = |()| Incoming::Refused(format!("Task dependencies cannot be resolved, taskArn: {arn}"));
+    depends::check(&spec.containers).map_err(unresolved)?;
+    Ok(spec)
+}
+
+fn spec(arn: &TaskArn, raw: &Value) -> Result<TaskSpec, String> {
     let task: Task = serde_json::from_value(raw.clone()).map_err(|e| e.to_string())?;
     unsupported::check(raw, &task)?;
     roles::check(&task)?;
@@ -84,7 +93,6 @@ fn run(arn: &TaskArn, raw: &Value) -> Result<TaskSpec, String> {
     let volumes = volumes::resolve(arn, &task)?;
     let containers =
         task.containers.iter().map(|c| container::decode(c, &volumes, &task)).collect::<Result<Vec<_>, _>>()?;
-    depends::check(&containers).map_err(|()| format!("Task dependencies cannot be resolved, taskArn: {arn}"))?;
     Ok(TaskSpec { arn: arn.clone(), family: task.family, version: task.version, containers, roles: Roles::default() })
 }
 

@@ -1,17 +1,20 @@
 //! What one frame from ACS means: an event for the node, an answer from here, or a line in the log.
 
+use std::error::Error;
+
 use ecs_wire::acs::{HeartbeatAckRequest, NackRequest, TaskManifestMessage, TaskStopVerificationAck, ToAgent};
 use ecs_wire::{FrameError, FromAgent};
 use node_core::{ClusterRef, ContainerInstanceArn, Event, MessageId, TaskArn};
 
-use super::connect::INACTIVE;
-use crate::ecs::failure::one_line;
-use crate::ecs::payload;
-use crate::serve::credentials::Delivered;
+use crate::credentials::Delivered;
+use crate::payload;
+
+/// ECS's word for a container instance that it has deregistered.
+pub const INACTIVE: &str = "InactiveInstanceException";
 
 /// What to do about a frame of a known type.
 #[derive(Debug, PartialEq)]
-pub(super) enum Reaction {
+pub enum Reaction {
     /// With the credentials it brought, which must be put away first.
     Event(Box<Event>, Vec<Delivered>),
     /// Answered by the transport: the node has no part in it.
@@ -23,11 +26,11 @@ pub(super) enum Reaction {
 }
 
 /// `None` for a frame of no known type: it is logged here, and does not count as a sign of life.
-pub(super) fn react(text: &str) -> Option<Reaction> {
+pub fn react(text: &str) -> Option<Reaction> {
     match ToAgent::decode(text) {
         Ok(message) => Some(handle(message)),
         Err(error) => {
-            tracing::warn!("dropped a frame from ACS: {}", one_line(&error));
+            tracing::warn!("dropped a frame from ACS: {}", chain(&error));
             None
         }
     }
@@ -72,6 +75,17 @@ fn handle(message: ToAgent) -> Reaction {
         ToAgent::InvalidInstanceException(e) => complaint(kind, &e.message),
         ToAgent::AccessDeniedException(e) => complaint(kind, &e.message),
     }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 fn event(event: Event) -> Reaction {

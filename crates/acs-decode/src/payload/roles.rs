@@ -6,7 +6,7 @@ use ecs_wire::task::{Credentials, Task};
 use node_core::{CredentialsId, Event, Issued, MessageId, RoleKind, TaskArn};
 use serde_json::Value;
 
-use crate::serve::credentials::{Delivered, Owner};
+use crate::credentials::{Delivered, Owner};
 
 const KEYS: [(&str, RoleKind); 2] =
     [("roleCredentials", RoleKind::Task), ("executionRoleCredentials", RoleKind::Execution)];
@@ -68,7 +68,7 @@ pub(super) fn log_auth(
 }
 
 /// `IAMRoleCredentialsMessage`. What lacks a part that an acknowledgement needs is dropped, as amazon-ecs-agent drops it.
-pub(in crate::ecs) fn credentials(message: IAMRoleCredentialsMessage) -> Result<(Event, Delivered), FrameError> {
+pub(crate) fn credentials(message: IAMRoleCredentialsMessage) -> Result<(Event, Delivered), FrameError> {
     let missing = |field| FrameError::Missing { kind: "IAMRoleCredentialsMessage", field };
     let role = match message.role_type.as_str() {
         "TaskApplication" => RoleKind::Task,
