@@ -66,6 +66,10 @@ pub struct ContainerState {
     /// Not before this time is the next operation tried.
     #[serde(skip)]
     pub(crate) retry_at: Option<Timestamp>,
+    /// Docker may be further than this record: a start had no answer, or the process began anew. Until Docker has shown the
+    /// container (or shown that there is none) it is neither started nor given up.
+    #[serde(skip)]
+    pub(crate) unsure: bool,
     #[serde(skip)]
     pub(crate) failures: u32,
     #[serde(skip)]
@@ -97,6 +101,7 @@ impl ContainerState {
             removed: false,
             op: None,
             retry_at: None,
+            unsure: false,
             failures: 0,
             pull: PullState::default(),
         }
@@ -120,6 +125,7 @@ impl ContainerState {
 
     /// Takes in what Docker shows. Late and repeated observations change nothing.
     pub(crate) fn observe(&mut self, seen: &Observation, now: Timestamp) -> Moved {
+        self.unsure = false;
         self.docker_id.get_or_insert_with(|| seen.id.clone());
         if self.bindings.is_empty() {
             self.bindings.clone_from(&seen.bindings);

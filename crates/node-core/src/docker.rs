@@ -35,10 +35,17 @@ impl Node {
         }
         let listed: std::collections::BTreeSet<_> = list.into_iter().map(|(name, _)| name).collect();
         let unlisted = self.tasks.values().flat_map(|t| &t.record.containers).filter(|c| {
-            matches!(c.stage, Stage::Created | Stage::Running) && c.op.is_none() && !listed.contains(&c.docker_name)
+            matches!(c.stage, Stage::Created | Stage::Running)
+                && c.op.is_none()
+                && !c.unsure
+                && !listed.contains(&c.docker_name)
         });
         let inspections: Vec<_> = unlisted.map(|c| Command::Inspect { name: c.docker_name.clone() }).collect();
         self.commands.extend(inspections);
+        for container in self.tasks.values_mut().flat_map(|t| &mut t.record.containers) {
+            // What was never made may well be missing from the list.
+            container.unsure &= matches!(container.stage, Stage::Created | Stage::Running);
+        }
         self.touch_all();
     }
 
@@ -132,6 +139,7 @@ impl Node {
         let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) else {
             return;
         };
+        state.unsure = true;
         if let Some(id) = state.docker_id.clone() {
             state.op = Some(Op::Stop);
             self.commands.push_back(Command::Stop { name: name.clone(), id, task: arn.clone(), grace_secs });
@@ -255,6 +263,9 @@ impl Node {
     /// node first asks for the whole truth.
     fn look_again(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
         self.retry_later(arn, i, now);
+        if let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) {
+            state.unsure = true;
+        }
         self.commands.push_back(Command::Reconcile);
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backoff::Rng;
 use crate::command::Command;
+use crate::container::Stage;
 use crate::event::Event;
 use crate::ids::{ClusterRef, DockerName, InstanceId, TaskArn};
 use crate::instance::{InstanceState, Leaving, Phase};
@@ -105,7 +106,8 @@ impl Node {
             unsaved_node: false,
             clear_first: false,
         };
-        for record in saved.tasks {
+        for mut record in saved.tasks {
+            record.containers.iter_mut().for_each(|c| c.unsure = c.stage != Stage::Stopped);
             node.next_order = node.next_order.max(record.order + 1);
             node.insert(Task::new(record));
         }

@@ -49,6 +49,8 @@ enum Step {
     Pull,
     Queue,
     Stop,
+    /// Docker must be asked first how far it is.
+    Look,
     /// Over without Docker's help.
     Fail(Option<ExitCode>, Option<String>),
     /// It is over, was reported, and has been kept for as long as it was to be.
@@ -135,6 +137,11 @@ impl Node {
                 let grace_secs = spec.stop_timeout_secs.unwrap_or(stop_timeout);
                 let task = arn.clone();
                 (Op::Stop, Some(Command::Stop { name, id, task, grace_secs }))
+            }
+            Step::Look => {
+                self.commands.push_back(Command::Inspect { name });
+                self.retry_later(arn, i, now);
+                return;
             }
             Step::Remove => {
                 let task = arn.clone();
@@ -311,6 +318,9 @@ fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now:
         // By name and whether or not one is known: a create that timed out may have made it after all.
         let removable = cleanup && !state.removed;
         return (removable && docker_up && state.op.is_none()).then_some(Step::Remove);
+    }
+    if state.unsure {
+        return (docker_up && state.free(now)).then_some(Step::Look);
     }
     if record.winding_down() {
         return wind_down(record, spec, i, docker_up, now);
