@@ -2,7 +2,7 @@
 
 use super::DEFAULT_PATH;
 use super::foreign::{Answer, OTHERS};
-use super::keys::{Default, KEYS, Key, PREFIX};
+use super::keys::{Default, Key, PREFIX, keys};
 
 /// docs/configuration.md, word for word.
 pub(crate) fn markdown() -> String {
@@ -59,7 +59,7 @@ stack = \"production\"
 /// A row for each key.
 pub(super) fn table() -> String {
     let mut table = "| Key | Default | Value | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
-    for key in KEYS {
+    for key in keys() {
         table.push_str(&row(key));
     }
     table
@@ -76,7 +76,7 @@ fn row(key: &Key) -> String {
 /// A row for each variable of another program that sets a key.
 fn foreign() -> String {
     let mut table = "| Variable | Key |\n| --- | --- |\n".to_owned();
-    for key in KEYS {
+    for key in keys() {
         for foreign in key.foreign_variables() {
             table.push_str(&format!("| `{}` | `{}` |\n", foreign.variable, key.name));
         }

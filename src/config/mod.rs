@@ -28,7 +28,7 @@ use crate::serve::task::Rate;
 use check::check;
 use draft::Draft;
 use error::Problem;
-use keys::KEYS;
+use keys::keys;
 use source::{Found, Places, Setting};
 
 /// Where the file is when `--config` does not say.
@@ -131,7 +131,7 @@ pub(crate) fn explain(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<(Config, Vec<Effective>), ConfigError> {
     let found = read(path, environment);
-    let effective = KEYS.iter().map(|key| found.effective(key.name)).collect();
+    let effective = keys().map(|key| found.effective(key.name)).collect();
     check(found).map(|config| (config, effective))
 }
 
@@ -166,7 +166,7 @@ fn read(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>
 /// Gives every setting its type, and notes those that have the wrong one.
 fn typed(found: &mut Found) -> Draft {
     let mut draft = Draft::blank();
-    for key in KEYS {
+    for key in keys() {
         let Some(Setting { value, origin, .. }) = found.settings.get(key.name) else { continue };
         if (key.apply)(&mut draft, value).is_none() {
             found.problems.push(Problem::Value {
@@ -183,7 +183,7 @@ fn typed(found: &mut Found) -> Draft {
 impl Found {
     fn effective(&self, key: &'static str) -> Effective {
         let setting = self.settings.get(key);
-        let shown = |s: &Setting| match KEYS.iter().any(|k| k.name == key && k.is_secret()) {
+        let shown = |s: &Setting| match keys().any(|k| k.name == key && k.is_secret()) {
             true => "(not shown)".to_owned(),
             false => s.value.to_string(),
         };

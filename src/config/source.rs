@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::error::{Origin, Problem};
 use super::foreign::{self, Remark};
-use super::keys::{Default, KEYS, Key, PREFIX, TEST_PREFIX};
+use super::keys::{Default, Key, PREFIX, TEST_PREFIX, keys};
 use super::value::Value;
 
 /// A value, and where it was set.
@@ -48,7 +48,7 @@ pub(super) fn gather(places: Places<'_>, environment: impl Iterator<Item = (Stri
     let environment: BTreeMap<String, String> = environment.filter(|(_, value)| !value.trim().is_empty()).collect();
     let mut found = Found { whole: true, ..Found::default() };
     let variables = found.foreign_sources(places.ecs, &environment);
-    for key in KEYS {
+    for key in keys() {
         found.take_default(key, &variables);
     }
     found.remarks = remarks(&variables);
@@ -153,7 +153,7 @@ impl Found {
     }
 
     fn take(&mut self, name: String, value: Value, origin: Origin) {
-        if let Some(key) = KEYS.iter().find(|key| key.name == name) {
+        if let Some(key) = keys().find(|key| key.name == name) {
             self.settings.insert(key.name, Setting { value, origin, yields: false });
         } else {
             let nearest = nearest(&name).map(|key| match &origin {
@@ -186,7 +186,7 @@ fn nearest(name: &str) -> Option<&'static Key> {
         let is_part = key_name.contains(&given) || given.contains(&key_name);
         strsim::jaro_winkler(&given, &key_name) + if is_part { 0.25 } else { 0.0 }
     };
-    KEYS.iter()
+    keys()
         .map(|key| (likeness(key), key))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(likeness, _)| *likeness > 0.75)
