@@ -20,6 +20,20 @@ pub(super) const KEYS: &[Key] = &[
         apply: |d, v| set(&mut d.config.docker_concurrency, v.count(256)),
     },
     Key {
+        name: "container_create_timeout",
+        default: Is("4m"),
+        expects: "a duration of 1s or more, such as 90s or 4m",
+        help: "How long Docker may take to make a container",
+        apply: |d, v| set(&mut d.config.container_limits.create, v.a_second_or_more()),
+    },
+    Key {
+        name: "container_start_timeout",
+        default: Is("3m"),
+        expects: "a duration of 1s or more, such as 90s or 3m",
+        help: "How long Docker may take to start a container",
+        apply: |d, v| set(&mut d.config.container_limits.start, v.a_second_or_more()),
+    },
+    Key {
         name: "container_stop_timeout",
         default: Is("30s"),
         expects: "a duration of 1s or more, such as 90s or 2m",

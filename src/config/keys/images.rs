@@ -2,6 +2,8 @@
 
 use ecs_wire::task::Secret;
 
+use std::collections::BTreeSet;
+
 use super::Default::{Is, Unset};
 use super::Key;
 use crate::config::draft::set;
@@ -35,6 +37,64 @@ pub(super) const KEYS: &[Key] = &[
         expects: "a duration of 1s or more, such as 30s or 1m",
         help: "How long a registry may take to name an image's digest",
         apply: |d, v| set(&mut d.config.image_limits.manifest, v.a_second_or_more()),
+    },
+    Key {
+        name: "image_cleanup",
+        default: Is("true"),
+        expects: "true or false",
+        help: "Whether images that this agent pulled, and that no container and no job needs any more, are removed; under \
+            `prefer-cached` none is",
+        apply: |d, v| set(&mut d.config.image_cleanup, v.boolean()),
+    },
+    Key {
+        name: "image_cleanup_interval",
+        default: Is("30m"),
+        expects: "a duration of 1s or more, such as 30m or 2h",
+        help: "How often images are cleaned up",
+        apply: |d, v| set(&mut d.config.image_cleanup_policy.interval, v.a_second_or_more()),
+    },
+    Key {
+        name: "image_cleanup_min_age",
+        default: Is("1h"),
+        expects: "a duration such as 90s, 1h or 1d",
+        help: "How long after its pull an image stays at least, while the disk has space",
+        apply: |d, v| set(&mut d.config.image_cleanup_policy.min_age, v.duration()),
+    },
+    Key {
+        name: "image_cleanup_count",
+        default: Is("5"),
+        expects: "a whole number from 1 to 1000",
+        help: "How many images are removed at a time, the longest unused first",
+        apply: |d, v| set(&mut d.config.image_cleanup_policy.count, v.count(1000)),
+    },
+    Key {
+        name: "image_cleanup_free_space",
+        default: Is("10%"),
+        expects: "a percentage from 0% to 90%",
+        help: "Below this share of free space on the disk of Docker's images, which is looked at every minute, images are \
+            removed until it is there again, whatever `image_cleanup_interval` and `image_cleanup_min_age` say; `0%`: never",
+        apply: |d, v| set(&mut d.config.image_cleanup_policy.min_free_percent, v.percent(90)),
+    },
+    Key {
+        name: "image_cleanup_keep",
+        default: Unset("none"),
+        expects: "a list of names of images",
+        help: "Images that are never removed",
+        apply: |d, v| set(&mut d.config.image_cleanup_policy.keep, v.words().map(BTreeSet::from_iter)),
+    },
+    Key {
+        name: "image_cleanup_untracked",
+        default: Is("false"),
+        expects: "true or false",
+        help: "`true` also removes images that this agent did not pull, when no container is made of them",
+        apply: |d, v| set(&mut d.image_cleanup_untracked, v.boolean()),
+    },
+    Key {
+        name: "image_cleanup_untracked_min_age",
+        default: Is("1h"),
+        expects: "a duration such as 90s, 1h or 1d",
+        help: "How long after it was built such an image stays at least",
+        apply: |d, v| set(&mut d.image_cleanup_untracked_min_age, v.duration()),
     },
     Key {
         name: "registry_auth_type",

@@ -6,6 +6,13 @@ use crate::config::draft::set;
 
 pub(super) const KEYS: &[Key] = &[
     Key {
+        name: "ecs_endpoint",
+        default: Unset("AWS_ENDPOINT_URL_ECS, else the region's"),
+        expects: "the address of a server, https://host",
+        help: "Where the API of ECS is",
+        apply: |d, v| set(&mut d.config.ecs_endpoint, v.endpoint().map(Some)),
+    },
+    Key {
         name: "http_proxy",
         default: Unset("no proxy"),
         expects: "the address of a proxy, http://host:port",
