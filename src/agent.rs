@@ -8,6 +8,7 @@ mod carry;
 mod endpoint;
 mod environment;
 mod identify;
+mod images;
 mod notice;
 mod pull;
 mod roles;
@@ -100,14 +101,19 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
     let admin = Admin::bind(&config.admin_socket)?;
     let store = Store::open(&config.data_dir)?;
     let saved = store.load()?;
-    let docker = Docker::new(&format!("unix://{}", config.docker_socket.display()))?.with_limits(config.image_limits);
+    let docker = Docker::new(&format!("unix://{}", config.docker_socket.display()))?
+        .with_limits(config.image_limits, config.container_limits);
     let credentials = CredentialStore::default();
     let clock = Clock::start();
     let seed = uuid::Uuid::new_v4().as_u64_pair().0;
     let (events, inbox) = mpsc::channel(EVENTS_MAX);
     let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
+    let mut node = Node::restore(policy(&config), saved, seed, clock.now());
+    if let Some(policy) = images::policy(&config) {
+        node = node.cleaning_images(policy);
+    }
     let mut agent = Agent {
-        node: Node::restore(policy(&config), saved, seed, clock.now()),
+        node,
         clock,
         store: Arc::new(store),
         docker,

@@ -57,13 +57,17 @@ pub(crate) struct Clients {
 
 /// Sets the clients up; `region` wins over the environment, the profile and IMDS. Calls nothing but, without any
 /// region configured, IMDS.
-pub(crate) async fn connect(region: Option<&str>, network: Network) -> Result<Clients, AwsError> {
+pub(crate) async fn connect(
+    region: Option<&str>,
+    network: Network,
+    ecs_endpoint: Option<&str>,
+) -> Result<Clients, AwsError> {
     let http = client(&network)?;
     let config = load(http.clone(), region).await;
     let region = config.region().cloned().ok_or(AwsError::NoRegion)?;
     let credentials = config.credentials_provider().ok_or(AwsError::NoCredentials)?;
     Ok(Clients {
-        ecs: aws_sdk_ecs::Client::new(&config),
+        ecs: ecs_client(&config, ecs_endpoint),
         ec2: aws_sdk_ec2::Client::new(&config),
         batch: aws_sdk_batch::Client::new(&config),
         imds: imds_client(http),
@@ -72,6 +76,15 @@ pub(crate) async fn connect(region: Option<&str>, network: Network) -> Result<Cl
         sdk: config,
         network,
     })
+}
+
+fn ecs_client(config: &SdkConfig, endpoint: Option<&str>) -> aws_sdk_ecs::Client {
+    match endpoint {
+        None => aws_sdk_ecs::Client::new(config),
+        Some(url) => {
+            aws_sdk_ecs::Client::from_conf(aws_sdk_ecs::config::Builder::from(config).endpoint_url(url).build())
+        }
+    }
 }
 
 async fn load(http: SharedHttpClient, region: Option<&str>) -> SdkConfig {

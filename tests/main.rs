@@ -17,6 +17,8 @@ mod docker_daemon;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod ecr;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod job;
@@ -24,6 +26,8 @@ mod job;
 mod logs;
 #[cfg(test)]
 mod node_life;
+#[cfg(test)]
+mod registry;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]

@@ -43,6 +43,7 @@ impl Agent {
             | Command::Remove { .. }
             | Command::Inspect { .. }
             | Command::Reconcile => self.ask_docker(command),
+            Command::Images(step) => self.clean_images(step),
             Command::Connect { container_instance, send_credentials } => {
                 self.connect(container_instance, send_credentials);
             }

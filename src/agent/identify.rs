@@ -56,7 +56,7 @@ pub(super) async fn run(config: Arc<Config>, identified: mpsc::Sender<Cloud>, st
 
 async fn identify(config: &Config) -> anyhow::Result<Cloud> {
     let network = Network::new(config.proxies.clone(), config.ca_bundle.as_deref())?;
-    let clients = aws::connect(config.region.as_deref(), network).await?;
+    let clients = aws::connect(config.region.as_deref(), network, config.ecs_endpoint.as_deref()).await?;
     let imds = Imds::new(clients.imds.clone());
     let instance = imds.instance_id().await?;
     let cluster = match &config.home {

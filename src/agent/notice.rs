@@ -30,7 +30,8 @@ pub(super) fn subject(notice: &Notice) -> Option<&TaskArn> {
         | Notice::Pulling(task, _)
         | Notice::CleanedUp(task)
         | Notice::CleanUpFailed(task, _) => Some(task),
-        Notice::DockerDown(_)
+        Notice::Images(_)
+        | Notice::DockerDown(_)
         | Notice::DockerUp { .. }
         | Notice::PhaseChanged { .. }
         | Notice::SessionLost { .. }
@@ -69,6 +70,7 @@ pub(super) fn log(notice: &Notice) {
         Notice::CleanUpFailed(_, error) => {
             warn!("container could not be removed, it is left to you: {error}");
         }
+        Notice::Images(notice) => super::images::log(notice),
         Notice::DockerDown(why) => {
             error!("Docker cannot be reached, tasks wait until it is back: {why}");
         }

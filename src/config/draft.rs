@@ -1,14 +1,14 @@
 //! A configuration while it is put together, and the values that are peculiar to one key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use node_core::{ClusterRef, Mebibytes, PullBehavior};
+use node_core::{ClusterRef, ImagePolicy, Mebibytes, PullBehavior};
 
 use super::value::Value;
 use super::{Config, Home, Vcpus};
-use crate::docker::{AuthFormat, HostRegistries, ImageLimits};
+use crate::docker::{AuthFormat, ContainerLimits, HostRegistries, ImageLimits};
 use crate::logging::{LogFilter, LogFormat};
 use crate::net::{Proxies, ProxyUrl};
 use crate::serve::endpoint::TaskEndpoint;
@@ -23,6 +23,9 @@ pub(super) struct Draft {
     /// Apart, because the data can be read only once its notation is known.
     pub(super) registry_auth_type: Option<AuthFormat>,
     pub(super) registry_auth_data: Option<Secret>,
+    /// Apart, because the one says whether the other counts.
+    pub(super) image_cleanup_untracked: bool,
+    pub(super) image_cleanup_untracked_min_age: Duration,
     pub(super) config: Config,
 }
 
@@ -33,6 +36,8 @@ impl Draft {
             cluster: None,
             registry_auth_type: None,
             registry_auth_data: None,
+            image_cleanup_untracked: false,
+            image_cleanup_untracked_min_age: Duration::ZERO,
             config: Config {
                 home: Home::ComputeEnvironment(String::new()),
                 region: None,
@@ -44,6 +49,17 @@ impl Draft {
                 reserved_ports: Vec::new(),
                 reserved_ports_udp: Vec::new(),
                 image_limits: ImageLimits::default(),
+                image_cleanup: false,
+                image_cleanup_policy: ImagePolicy {
+                    interval: Duration::ZERO,
+                    min_age: Duration::ZERO,
+                    count: 0,
+                    min_free_percent: 0,
+                    untracked_min_age: None,
+                    keep: BTreeSet::new(),
+                },
+                container_limits: ContainerLimits::default(),
+                ecs_endpoint: None,
                 registries: HostRegistries::default(),
                 instance_attributes: BTreeMap::new(),
                 container_instance_tags: BTreeMap::new(),
@@ -181,6 +197,16 @@ impl Value {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let text = self.text()?;
         (text.len() <= 128 && text.chars().all(plain)).then(|| text.to_owned())
+    }
+
+    /// `https://host`; amazon-ecs-agent writes the host alone.
+    pub(super) fn endpoint(&self) -> Option<String> {
+        let text = self.text()?;
+        let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let uri: http::Uri = whole.parse().ok()?;
+        let served =
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
+        served.then_some(whole)
     }
 
     pub(super) fn proxy(&self) -> Option<ProxyUrl> {

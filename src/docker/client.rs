@@ -15,9 +15,23 @@ use super::transport::Endpoint;
 /// amazon-ecs-agent's limit of a version call (agent/dockerclient/timeout.go).
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 /// Likewise of an info call.
-const INFO_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const INFO_LIMIT: Duration = Duration::from_secs(10);
 /// The oldest Engine API this agent is written and tested for: Docker Engine 20.10.
 const OLDEST_API: (u32, u32) = (1, 41);
+
+/// How long Docker may take over a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ContainerLimits {
+    pub(crate) create: Duration,
+    pub(crate) start: Duration,
+}
+
+/// amazon-ecs-agent's (agent/config/config_unix.go).
+impl Default for ContainerLimits {
+    fn default() -> Self {
+        Self { create: Duration::from_secs(4 * 60), start: Duration::from_secs(3 * 60) }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DockerError {
@@ -36,6 +50,7 @@ pub(crate) struct Docker {
     pub(super) host: Arc<str>,
     pub(super) pulls: Arc<Pulls>,
     pub(super) limits: ImageLimits,
+    pub(super) container_limits: ContainerLimits,
     own_starts: Arc<Mutex<BTreeSet<DockerName>>>,
 }
 
@@ -57,13 +72,14 @@ impl Docker {
             host: docker_host.into(),
             pulls: Arc::default(),
             limits: ImageLimits::default(),
+            container_limits: ContainerLimits::default(),
             own_starts: Arc::default(),
         })
     }
 
     #[must_use]
-    pub(crate) fn with_limits(self, limits: ImageLimits) -> Self {
-        Self { limits, ..self }
+    pub(crate) fn with_limits(self, limits: ImageLimits, container_limits: ContainerLimits) -> Self {
+        Self { limits, container_limits, ..self }
     }
 
     /// Which Docker this is. One that is older than API 1.41 is refused.

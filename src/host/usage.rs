@@ -55,6 +55,13 @@ impl HostMonitor {
     }
 }
 
+/// How much of the file system that holds a path is free to an unprivileged process; `None` as in [`disk`].
+pub(crate) fn free_percent(path: &Path) -> Option<u8> {
+    let disk = disk(path)?;
+    let percent = disk.available_bytes.saturating_mul(100).checked_div(disk.total_bytes)?;
+    u8::try_from(percent).ok()
+}
+
 /// `None` where sysinfo does not look: tmpfs and network file systems.
 fn disk(path: &Path) -> Option<DiskUsage> {
     let path = path.canonicalize().ok()?;

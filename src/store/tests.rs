@@ -14,6 +14,7 @@ fn node(phase: Phase) -> NodeRecord {
         idle_since: Timestamp(1),
         manifest_seq: 0,
         pulled_images: std::collections::BTreeSet::default(),
+        images: std::collections::BTreeMap::default(),
     }
 }
 

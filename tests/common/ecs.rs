@@ -118,6 +118,20 @@ impl FakeEcs {
         })
     }
 
+    /// The digest that was reported for a task's container.
+    pub(crate) fn digest(&self, id: &str) -> Option<String> {
+        let arn = self.arn(id);
+        let reports = self.shared.reports.lock().unwrap();
+        let of_task = reports.iter().filter(|report| report["task"] == arn);
+        let mut digests: Vec<_> = of_task
+            .flat_map(|report| report["containers"].as_array().into_iter().flatten())
+            .filter_map(|container| container["imageDigest"].as_str().map(str::to_owned))
+            .collect();
+        digests.dedup();
+        assert!(digests.len() <= 1, "{digests:?}");
+        digests.pop()
+    }
+
     /// Waits for the acknowledgement of a message.
     pub(crate) fn acknowledged(&self, message: &str) {
         eventually(&format!("the acknowledgement of {message}"), || self.has_acknowledged(message).then_some(()));

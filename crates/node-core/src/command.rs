@@ -6,6 +6,7 @@ use crate::event::StopCandidate;
 use crate::ids::{
     ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, ExitCode, MessageId, TaskArn,
 };
+use crate::images::{ImageCommand, ImageNotice};
 use crate::instance::{InstanceState, Phase};
 use crate::pull::PullProgress;
 use crate::spec::{ContainerSpec, NetworkBinding, RegistryAuth, TaskSpec};
@@ -80,6 +81,8 @@ pub enum Command {
     },
     /// List every container again: events may have been missed. Answered by `DockerUp`.
     Reconcile,
+    /// Cleaning up images.
+    Images(ImageCommand),
     Submit(StateChange),
     SetInstanceState(InstanceState),
     /// DescribeContainerInstances: what does ECS count here?
@@ -182,6 +185,7 @@ pub enum Notice {
     /// A pull that takes long is under way.
     Pulling(TaskArn, PullProgress),
     CleanedUp(TaskArn),
+    Images(ImageNotice),
     CleanUpFailed(TaskArn, String),
     DockerDown(String),
     DockerUp {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterRef, ContainerInstanceArn, DockerId, DockerName, ExitCode, InstanceId, MessageId, TaskArn};
+use crate::images::ImageEvent;
 use crate::instance::InstanceState;
 use crate::pull::PullNews;
 use crate::roles::Issued;
@@ -54,6 +55,7 @@ pub enum Event {
     Started(DockerName, Result<Observation, OpFailure>),
     Stopped(DockerName, Result<Observation, OpFailure>),
     Removed(DockerName, Result<(), OpFailure>),
+    Images(ImageEvent),
     Submitted(TaskArn, Result<(), ApiFailure>),
     InstanceStateSet(InstanceState, Result<(), ApiFailure>),
     Counted(Result<TaskCounts, ApiFailure>),

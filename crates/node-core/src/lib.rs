@@ -19,6 +19,8 @@ mod container;
 mod docker;
 mod event;
 mod ids;
+mod image_name;
+mod images;
 mod instance;
 
 mod intake;
@@ -47,6 +49,7 @@ pub use ids::{
     ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, EndpointId, ExitCode,
     InstanceId, Mebibytes, MessageId, TaskArn,
 };
+pub use images::{HeldImage, ImageCommand, ImageEvent, ImageNotice, ImagePolicy, ImageUse};
 pub use instance::{DrainReason, InstanceState, Phase};
 pub use node::{Node, Policy, PullBehavior};
 pub use pull::{PullNews, PullProgress};

@@ -10,6 +10,7 @@ use crate::command::Command;
 use crate::container::Stage;
 use crate::event::Event;
 use crate::ids::{ClusterRef, DockerName, InstanceId, TaskArn};
+use crate::images::Cleaning;
 use crate::instance::{InstanceState, Leaving, Phase};
 use crate::progress::Slots;
 use crate::record::{NodeRecord, Save, Saved};
@@ -69,6 +70,7 @@ pub struct Node {
     pub(crate) reconcile_at: Option<Timestamp>,
     pub(crate) session: Session,
     pub(crate) leaving: Leaving,
+    pub(crate) cleaning: Cleaning,
     pub(crate) commands: VecDeque<Command>,
     touched: BTreeSet<TaskArn>,
     unsaved_tasks: BTreeSet<TaskArn>,
@@ -98,6 +100,7 @@ impl Node {
             reconcile_at: None,
             session: Session::default(),
             leaving: Leaving::default(),
+            cleaning: Cleaning::default(),
             commands: VecDeque::new(),
             touched: BTreeSet::new(),
             unsaved_tasks: BTreeSet::new(),
@@ -137,6 +140,7 @@ impl Node {
             Event::Started(name, result) => self.on_started(&name, result, now),
             Event::Stopped(name, result) => self.on_stopped(&name, result, now),
             Event::Removed(name, result) => self.on_removed(&name, result, now),
+            Event::Images(event) => self.on_images(event, now),
             Event::Submitted(task, result) => self.on_submitted(&task, result, now),
             Event::InstanceStateSet(state, result) => {
                 self.on_instance_state_set(state, result, now);
@@ -161,6 +165,9 @@ impl Node {
             self.reconcile_at = Some(now.after(RECONCILE_EVERY));
             self.commands.push_back(Command::Reconcile);
         }
+        if self.identified {
+            self.clean_images(now);
+        }
         self.session_timeout(now);
         self.settle(now);
     }
@@ -176,7 +183,8 @@ impl Node {
         }
         let tasks = self.tasks.values().filter_map(|t| self.task_wakes_at(t));
         let reconcile = self.reconcile_at.filter(|_| self.docker_up);
-        tasks.chain(reconcile).chain(self.session.wakes_at()).chain(self.leaving_wakes_at()).min()
+        let images = self.images_wake_at();
+        tasks.chain(reconcile).chain(images).chain(self.session.wakes_at()).chain(self.leaving_wakes_at()).min()
     }
 
     /// What must be durable before the next command is carried out.
@@ -277,6 +285,7 @@ impl Node {
                     idle_since: now,
                     manifest_seq: 0,
                     pulled_images: BTreeSet::new(),
+                    images: BTreeMap::new(),
                 });
             }
         }

@@ -74,7 +74,11 @@ impl Node {
         let cleanup = task.cleanup_due(&self.policy).is_some_and(|at| at <= now);
         let mut failed = false;
         for i in 0..task.record.containers.len() {
-            let Some(step) = self.tasks.get(arn).and_then(|t| next_step(&t.record, i, self.docker_up, cleanup, now))
+            let Some(step) = self
+                .tasks
+                .get(arn)
+                .and_then(|t| next_step(&t.record, i, self.docker_up, cleanup, now))
+                .filter(|step| !matches!(step, Step::Pull) || !self.cleaning.under_way())
             else {
                 continue;
             };
@@ -87,7 +91,7 @@ impl Node {
             return;
         }
         if cleanup {
-            self.finish_cleanup(arn);
+            self.finish_cleanup(arn, now);
         }
     }
 
@@ -259,7 +263,7 @@ impl Node {
         self.save_task(arn);
     }
 
-    fn finish_cleanup(&mut self, arn: &TaskArn) {
+    fn finish_cleanup(&mut self, arn: &TaskArn, now: Timestamp) {
         let Some(task) = self.tasks.get_mut(arn) else {
             return;
         };
@@ -267,6 +271,7 @@ impl Node {
             return;
         }
         task.record.shrink();
+        self.note_images_of(arn, now);
         self.drop_credentials(arn, RoleKind::Task);
         self.drop_credentials(arn, RoleKind::Execution);
         self.commands.push_back(Command::Notice(Notice::CleanedUp(arn.clone())));

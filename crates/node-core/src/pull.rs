@@ -100,6 +100,10 @@ impl Node {
     }
 
     fn image_is_here(&mut self, arn: &TaskArn, i: usize, image: ImagePulled, now: Timestamp) {
+        let name = self.tasks.get(arn).and_then(|t| t.record.spec.containers.get(i)).map(|c| c.image.clone());
+        if let Some(name) = name {
+            self.note_image(&name, image.digest.as_deref(), image.from_registry, now);
+        }
         let Some(task) = self.tasks.get_mut(arn) else {
             return;
         };

@@ -1,10 +1,11 @@
 //! What must survive a crash.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterRef, ContainerInstanceArn, InstanceId, TaskArn};
+use crate::images::ImageUse;
 use crate::instance::{DrainReason, InstanceState, Phase};
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
@@ -42,4 +43,7 @@ pub struct NodeRecord {
     pub manifest_seq: i64,
     /// Images that this node has pulled itself: pull behaviour `once` pulls each a single time.
     pub pulled_images: BTreeSet<String>,
+    /// The images that this node may remove, by name and by digest.
+    #[serde(default)]
+    pub images: BTreeMap<String, ImageUse>,
 }

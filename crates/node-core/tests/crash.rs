@@ -191,7 +191,9 @@ impl World {
                 self.terminated = true;
                 Event::Terminated(Ok(()))
             }
-            Command::Notice(_) | Command::AckCredentials { .. } | Command::DropCredentials(_) => return,
+            Command::Notice(_) | Command::Images(_) | Command::AckCredentials { .. } | Command::DropCredentials(_) => {
+                return;
+            }
             Command::Stop { .. } | Command::VerifyStops { .. } | Command::Exit { .. } => {
                 panic!("not in this story: {command:?}")
             }
