@@ -104,7 +104,7 @@ impl Agent {
         let (frames, outbound) = mpsc::channel(FRAMES_MAX);
         self.acs = Some(frames);
         let (events, stop, docker) = (self.events.clone(), self.stop.clone(), self.docker.clone());
-        let store = self.credentials.clone();
+        let (store, heartbeats) = (self.credentials.clone(), self.telemetry.heartbeats());
         self.spawn(tracing::Span::current(), async move {
             let docker_version = docker.version().await.ok().map(|v| v.engine);
             let params = acs::SessionParams {
@@ -115,6 +115,7 @@ impl Agent {
                 docker_version: docker_version.as_deref(),
                 send_credentials,
                 store: &store,
+                heartbeats: &heartbeats,
             };
             Some(Event::SessionClosed(acs::session(params, outbound, events, stop).await))
         });
@@ -216,6 +217,7 @@ async fn docker_facts(docker: &Docker, config: &Config, reach: Reach) -> Result<
         log_drivers,
         offered_drivers: config.logging_drivers.clone(),
         unprivileged: config.disable_privileged,
+        no_health: config.disable_health_checks,
         task_roles: reach != Reach::Nowhere,
         log_roles: reach == Reach::LinkLocal,
     })

@@ -22,6 +22,7 @@ pub(super) fn subject(notice: &Notice) -> Option<&TaskArn> {
         | Notice::StopRequested(task)
         | Notice::Running(task, _)
         | Notice::Exited { task, .. }
+        | Notice::Restarting { task, .. }
         | Notice::Reported(task, _)
         | Notice::ReportDropped(task, _)
         | Notice::ReportRetried { task, .. }
@@ -49,6 +50,9 @@ pub(super) fn log(notice: &Notice) {
         Notice::Running(_, container) => info!(%container, "container runs"),
         Notice::Exited { container, exit_code, reason, .. } => {
             exited(container.as_str(), exit_code.map(|c| c.0), reason.as_deref())
+        }
+        Notice::Restarting { container, exit_code, restarts, .. } => {
+            warn!(%container, exit_code = exit_code.0, restarts, "container exited and is started again, as its restart policy says");
         }
         Notice::Reported(_, status) => info!("reported {}", status.as_str()),
         Notice::ReportDropped(_, error) => {

@@ -68,6 +68,7 @@ impl Draft {
                 logging_drivers: None,
                 disable_privileged: false,
                 disable_metrics: false,
+                disable_health_checks: false,
                 proxies: Proxies::default(),
                 ca_bundle: None,
                 docker_socket: PathBuf::new(),

@@ -74,6 +74,7 @@ pub(crate) struct Config {
     pub(crate) logging_drivers: Option<Vec<String>>,
     pub(crate) disable_privileged: bool,
     pub(crate) disable_metrics: bool,
+    pub(crate) disable_health_checks: bool,
     /// From `http_proxy`, `https_proxy` and `no_proxy`.
     pub(crate) proxies: Proxies,
     pub(crate) ca_bundle: Option<PathBuf>,

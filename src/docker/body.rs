@@ -49,7 +49,12 @@ fn config(container: &ContainerSpec) -> Result<ContainerCreateBody, OpFailure> {
 
     let wrong = |error| refused(CONFIG_ERROR, format!("Unable decode given docker config: {error}"));
     overlay(&mut config, container.docker_config.as_deref()).map_err(wrong)?;
-    serde_json::from_value(Value::Object(config)).map_err(wrong)
+    let config: ContainerCreateBody = serde_json::from_value(Value::Object(config)).map_err(wrong)?;
+    if container.health_check && config.healthcheck.is_none() {
+        let text = "docker health check is nil while container health check type is DOCKER";
+        return Err(refused(CONFIG_ERROR, text.to_owned()));
+    }
+    Ok(config)
 }
 
 fn host_config(container: &ContainerSpec) -> Result<HostConfig, OpFailure> {

@@ -22,6 +22,8 @@ fn container() -> ContainerSpec {
         stop_timeout_secs: None,
         container_arn: None,
         registry_auth: None,
+        health_check: false,
+        restart_policy: None,
     }
 }
 
@@ -157,4 +159,15 @@ fn texts_that_docker_cannot_take_are_refused_by_name() {
     for text in ["{", "7", r#"{"Memory":"much"}"#] {
         assert_eq!(name(ContainerSpec { docker_host_config: Some(text.into()), ..container() }), HOST_CONFIG_ERROR);
     }
+}
+
+#[test]
+fn a_health_check_arrives_in_the_config_and_must_be_there_where_it_is_reported() {
+    let check =
+        r#"{"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":5000000000,"Timeout":2000000000,"Retries":3}}"#;
+    let checked = ContainerSpec { health_check: true, docker_config: Some(check.into()), ..container() };
+    let health = &sent(checked)["Healthcheck"];
+    assert_eq!((&health["Test"], &health["Interval"]), (&json!(["CMD-SHELL", "true"]), &json!(5_000_000_000_u64)));
+    let without = body(ContainerSpec { health_check: true, ..container() });
+    assert!(matches!(without, Err(OpFailure::Refused { name: "DockerClientConfigError", .. })), "{without:?}");
 }

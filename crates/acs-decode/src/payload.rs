@@ -132,6 +132,8 @@ fn bare_container(name: String, image: String) -> ContainerSpec {
         stop_timeout_secs: None,
         container_arn: None,
         registry_auth: None,
+        health_check: false,
+        restart_policy: None,
     }
 }
 

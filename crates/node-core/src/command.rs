@@ -167,6 +167,13 @@ pub enum Notice {
         exit_code: Option<ExitCode>,
         reason: Option<String>,
     },
+    /// By its restart policy.
+    Restarting {
+        task: TaskArn,
+        container: ContainerName,
+        exit_code: ExitCode,
+        restarts: u32,
+    },
     /// Reported to ECS.
     Reported(TaskArn, TaskStatus),
     /// ECS refused the report for good; it is not sent again.

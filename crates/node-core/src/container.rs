@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::TaskStatus;
 use crate::event::{Observation, Running};
+use crate::health::{Health, HealthStatus};
 use crate::ids::{DockerId, DockerName, ExitCode};
 use crate::pull::PullState;
+use crate::restart::Restarts;
 use crate::spec::{Condition, NetworkBinding};
 use crate::time::Timestamp;
 
@@ -61,6 +63,10 @@ pub struct ContainerState {
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     pub removed: bool,
+    #[serde(default)]
+    pub health: Health,
+    #[serde(default)]
+    pub restarts: Restarts,
     #[serde(skip)]
     pub(crate) op: Option<Op>,
     /// Not before this time is the next operation tried.
@@ -99,6 +105,8 @@ impl ContainerState {
             started_at: None,
             finished_at: None,
             removed: false,
+            health: Health::default(),
+            restarts: Restarts::default(),
             op: None,
             retry_at: None,
             unsure: false,
@@ -196,7 +204,9 @@ impl ContainerState {
             (Condition::Complete, None) if over => Err("it never ran to its end"),
             (Condition::Success, Some(ExitCode(0))) => Ok(over),
             (Condition::Success, _) if over => Err("it did not end with exit code 0"),
-            (Condition::Complete | Condition::Success, _) => Ok(false),
+            (Condition::Healthy, _) if self.health.status == HealthStatus::Healthy => Ok(true),
+            (Condition::Healthy, _) if over => Err("it ended before it was healthy"),
+            (Condition::Complete | Condition::Success | Condition::Healthy, _) => Ok(false),
         }
     }
 }
@@ -214,6 +224,7 @@ mod tests {
             started_at: None,
             finished_at: None,
             bindings: Vec::new(),
+            health: None,
         }
     }
 

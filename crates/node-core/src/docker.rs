@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::command::{Command, Notice};
 use crate::container::{Moved, Op, Stage};
 use crate::event::{Observation, OpFailure, Running};
-use crate::ids::{DockerName, TaskArn};
+use crate::ids::{DockerName, ExitCode, TaskArn};
 use crate::node::Node;
 use crate::time::Timestamp;
 
@@ -82,7 +82,8 @@ impl Node {
             .is_some_and(|c| matches!(c.stage, Stage::Created | Stage::Running));
         if made {
             let reason = "ContainerVanishedError: No container matching saved ID found";
-            self.fail_container(&arn, i, None, Some(reason.to_owned()), now);
+            let code = self.last_exit_code(&arn, i);
+            self.fail_container(&arn, i, code, Some(reason.to_owned()), now);
             self.settle_task(&arn, now);
             self.touch(&arn);
         }
@@ -117,7 +118,10 @@ impl Node {
             return;
         };
         match result {
-            Ok(seen) => self.observe(name, &seen, now),
+            Ok(seen) => {
+                self.note_restarted(name, &arn, i);
+                self.observe(name, &seen, now);
+            }
             Err(OpFailure::Unreachable(_)) => self.look_again(&arn, i, now),
             Err(OpFailure::Refused { name: error, text }) if UNSURE.contains(&error) || text.ends_with("EOF") => {
                 // It may run after all: stop it, and let what Docker then shows decide.
@@ -127,7 +131,8 @@ impl Node {
             }
             Err(failure) => {
                 let error = describe(&failure, "CannotStartContainerError");
-                self.fail_container(&arn, i, None, Some(error), now);
+                let code = self.last_exit_code(&arn, i);
+                self.fail_container(&arn, i, code, Some(error), now);
                 self.settle_task(&arn, now);
             }
         }
@@ -208,6 +213,16 @@ impl Node {
         if state.removed {
             return;
         }
+        self.note_health(&arn, i, seen, now);
+        if self.restarts(name, &arn, i, seen, now) {
+            return;
+        }
+        let Some(task) = self.tasks.get_mut(&arn) else {
+            return;
+        };
+        let Some(state) = task.record.containers.get_mut(i) else {
+            return;
+        };
         let moved = state.observe(seen, now);
         let (stage, op) = (state.stage, state.op);
         match moved {
@@ -267,6 +282,30 @@ impl Node {
             state.unsure = true;
         }
         self.commands.push_back(Command::Reconcile);
+    }
+
+    /// Takes in what a health check says of a container that runs.
+    fn note_health(&mut self, arn: &TaskArn, i: usize, seen: &Observation, now: Timestamp) {
+        let Some(record) = self.tasks.get_mut(arn).map(|task| &mut task.record) else {
+            return;
+        };
+        let (Some(spec), Some(state)) = (record.spec.containers.get(i), record.containers.get_mut(i)) else {
+            return;
+        };
+        let Some(health) = seen.health.as_ref().filter(|_| spec.health_check && seen.running == Running::Running)
+        else {
+            return;
+        };
+        if state.health.take_in(health, now) {
+            // Whoever waits for it is touched with it. A crash loses no more than the time of the change.
+            self.save_task_soon(arn);
+            self.touch(arn);
+        }
+    }
+
+    /// Of a run that its restart policy answered, and that was not followed by another.
+    fn last_exit_code(&self, arn: &TaskArn, i: usize) -> Option<ExitCode> {
+        self.tasks.get(arn)?.record.containers.get(i)?.restarts.last_exit_code()
     }
 
     fn blame(&mut self, arn: &TaskArn, i: usize, error: String) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::health::HealthSeen;
 use crate::ids::{ClusterRef, ContainerInstanceArn, DockerId, DockerName, ExitCode, InstanceId, MessageId, TaskArn};
 use crate::images::ImageEvent;
 use crate::instance::InstanceState;
@@ -120,6 +121,8 @@ pub struct Observation {
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     pub bindings: Vec<NetworkBinding>,
+    /// `None`: it has no health check, or nothing was seen of it.
+    pub health: Option<HealthSeen>,
 }
 
 /// The image is here.

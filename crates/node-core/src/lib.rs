@@ -18,6 +18,7 @@ mod command;
 mod container;
 mod docker;
 mod event;
+mod health;
 mod ids;
 mod image_name;
 mod images;
@@ -29,6 +30,7 @@ mod outbox;
 mod progress;
 mod pull;
 mod record;
+mod restart;
 mod roles;
 mod session;
 mod spec;
@@ -45,6 +47,7 @@ pub use event::{
     ApiFailure, CloseCause, Event, ImagePulled, Incoming, Observation, OpFailure, Payload, PayloadTask, Running,
     StopCandidate, TaskCounts,
 };
+pub use health::{Health, HealthSeen, HealthStatus};
 pub use ids::{
     ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, EndpointId, ExitCode,
     InstanceId, Mebibytes, MessageId, TaskArn,
@@ -54,6 +57,7 @@ pub use instance::{DrainReason, InstanceState, Phase};
 pub use node::{Node, Policy, PullBehavior};
 pub use pull::{PullNews, PullProgress};
 pub use record::{NodeRecord, Save, Saved};
+pub use restart::{RestartPolicy, Restarts};
 pub use roles::{Issued, RoleKind, Roles};
 pub use spec::{
     AsmAuth, Bind, Condition, ContainerSpec, Dependency, EcrAuth, JobLabel, NetworkBinding, PortMapping, Protocol,
@@ -61,5 +65,5 @@ pub use spec::{
 };
 pub use status::{ContainerView, NodeStatus, TaskView};
 pub use task::TaskRecord;
-pub use telemetry::{Reconnect, RunningTask};
+pub use telemetry::{Reconnect, RunningContainer, RunningTask};
 pub use time::Timestamp;

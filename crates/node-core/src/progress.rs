@@ -8,7 +8,7 @@ use crate::container::{Op, Stage};
 use crate::ids::{DockerName, ExitCode, TaskArn};
 use crate::node::{Node, Policy, PullBehavior};
 use crate::roles::RoleKind;
-use crate::spec::{ContainerSpec, Dependency};
+use crate::spec::{Condition, ContainerSpec, Dependency};
 use crate::task::{Task, TaskRecord};
 use crate::time::Timestamp;
 
@@ -200,7 +200,7 @@ impl Node {
                     let (task, container) = (Box::new(spec), Box::new(container));
                     Command::Create { name, task, container }
                 }
-                (Stage::Created, Some(id)) => {
+                (Stage::Created | Stage::Running, Some(id)) => {
                     state.op = Some(Op::Start);
                     Command::Start { name, id, task: arn, published: !container.ports.is_empty() }
                 }
@@ -347,6 +347,7 @@ fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now:
                 Some(format!("CannotStartContainerError: dependency graph: {why}")),
             )),
         },
+        Stage::Running if state.restarts.due => Some(Step::Queue),
         Stage::Running | Stage::Stopped => None,
     }
 }
@@ -388,6 +389,10 @@ fn dependencies(record: &TaskRecord, wanted: &[Dependency]) -> Result<bool, Stri
         let other = at
             .and_then(|i| record.containers.get(i))
             .ok_or_else(|| format!("there is no container {}", dependency.container))?;
+        let checked = at.and_then(|i| record.spec.containers.get(i)).is_some_and(|c| c.health_check);
+        if dependency.condition == Condition::Healthy && !checked {
+            return Err(format!("container {} has no health check", dependency.container));
+        }
         ready &= other
             .satisfies(dependency.condition)
             .map_err(|why| format!("container {}: {why}", dependency.container))?;

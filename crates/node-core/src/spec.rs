@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ContainerName, DockerName, Mebibytes, TaskArn};
+use crate::restart::RestartPolicy;
 use crate::roles::Roles;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,11 @@ pub struct ContainerSpec {
     /// `None`: as the host, with whatever login it has of its own.
     #[serde(default)]
     pub registry_auth: Option<RegistryAuth>,
+    /// Docker's health check of it is reported (`healthCheckType` `docker`).
+    #[serde(default)]
+    pub health_check: bool,
+    #[serde(default)]
+    pub restart_policy: Option<RestartPolicy>,
 }
 
 /// How a container's image is to be asked for (`registryAuthentication`). It holds no secret.
@@ -133,6 +139,8 @@ pub enum Condition {
     Complete,
     /// The other container has exited with code 0.
     Success,
+    /// The other container's health check has passed.
+    Healthy,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::TaskStatus;
 use crate::container::{Op, Stage};
+use crate::health::HealthStatus;
 use crate::ids::{ClusterRef, ContainerInstanceArn, ContainerName, DockerId, ExitCode, InstanceId, TaskArn};
 use crate::instance::Phase;
 use crate::node::Node;
@@ -49,6 +50,12 @@ pub struct ContainerView {
     pub exit_code: Option<ExitCode>,
     pub reason: Option<String>,
     pub started_at: Option<Timestamp>,
+    /// Where it has a health check.
+    #[serde(default)]
+    pub health: Option<HealthStatus>,
+    /// Where it has a restart policy.
+    #[serde(default)]
+    pub restarts: Option<u32>,
     /// While its image is pulled.
     pub pull: Option<PullProgress>,
 }
@@ -98,6 +105,8 @@ fn view(task: &crate::task::Task) -> TaskView {
                 exit_code: state.exit_code,
                 reason: state.reason.clone(),
                 started_at: state.started_at,
+                health: spec.health_check.then_some(state.health.status),
+                restarts: spec.restart_policy.as_ref().map(|_| state.restarts.count),
                 pull: state.pull.progress.clone().filter(|_| state.op == Some(Op::Pull)),
             })
             .collect(),

@@ -63,6 +63,8 @@ fn spec(i: usize) -> TaskSpec {
             stop_timeout_secs: None,
             container_arn: None,
             registry_auth: None,
+            health_check: false,
+            restart_policy: None,
         }],
         roles: Roles::default(),
     }
@@ -107,6 +109,7 @@ impl World {
             started_at: None,
             finished_at: None,
             bindings: Vec::new(),
+            health: None,
         })
     }
 

@@ -93,4 +93,11 @@ pub(super) const KEYS: &[Key] = &[
             host lives",
         apply: |d, v| set(&mut d.config.disable_metrics, v.boolean()),
     },
+    Key {
+        name: "disable_health_checks",
+        default: Is("false"),
+        expects: "true or false",
+        help: "`true` tells ECS nothing of what Docker's health checks say, and does not offer the host to tasks that ask for it",
+        apply: |d, v| set(&mut d.config.disable_health_checks, v.boolean()),
+    },
 ];

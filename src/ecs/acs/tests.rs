@@ -54,6 +54,7 @@ async fn world(limits: Limits) -> World {
             docker_version: Some("25.0.8"),
             send_credentials: true,
             store: &CredentialStore::default(),
+            heartbeats: &Arc::default(),
         };
         serve(params, limits, from_agent, to_node, token).await
     });

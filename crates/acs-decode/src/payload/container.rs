@@ -1,7 +1,12 @@
 //! One container of a task.
 
-use ecs_wire::task::{Container, ContainerDependency, MountPoint, PortMapping as WirePort, Task};
-use node_core::{Bind, Condition, ContainerName, ContainerSpec, Dependency, Mebibytes, PortMapping, Protocol};
+use ecs_wire::task::{
+    Container, ContainerDependency, MountPoint, PortMapping as WirePort, RestartPolicy as WirePolicy, Task,
+};
+use node_core::{
+    Bind, Condition, ContainerName, ContainerSpec, Dependency, ExitCode, Mebibytes, PortMapping, Protocol,
+    RestartPolicy,
+};
 use serde_json::Value;
 
 use super::volumes::Volumes;
@@ -45,7 +50,16 @@ pub(super) fn decode(wire: &Container, volumes: &Volumes, task: &Task) -> Result
         stop_timeout_secs: wire.stop_timeout,
         container_arn: wire.container_arn.clone(),
         registry_auth: registry::auth(wire.registry_authentication.as_ref()).map_err(within)?,
+        health_check: wire.health_check_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("docker")),
+        restart_policy: wire.restart_policy.as_ref().filter(|policy| policy.enabled).map(restart_policy),
     })
+}
+
+fn restart_policy(wire: &WirePolicy) -> RestartPolicy {
+    RestartPolicy {
+        ignored_exit_codes: wire.ignored_exit_codes.iter().copied().map(ExitCode).collect(),
+        attempt_period_secs: u64::try_from(wire.restart_attempt_period).unwrap_or(0),
+    }
 }
 
 fn collect<W, T>(wire: &[W], each: impl Fn(&W) -> Result<T, String>) -> Result<Vec<T>, String> {
@@ -111,9 +125,9 @@ fn dependency(wire: &ContainerDependency) -> Result<Dependency, String> {
         "START" => Condition::Start,
         "COMPLETE" => Condition::Complete,
         "SUCCESS" => Condition::Success,
-        "HEALTHY" => return Err("dependsOn HEALTHY is not supported yet".to_owned()),
+        "HEALTHY" => Condition::Healthy,
         other => {
-            return Err(format!("dependsOn condition {other:?}: it must be START, COMPLETE or SUCCESS"));
+            return Err(format!("dependsOn condition {other:?}: it must be START, COMPLETE, SUCCESS or HEALTHY"));
         }
     };
     Ok(Dependency { container: ContainerName::new(&wire.container_name), condition })

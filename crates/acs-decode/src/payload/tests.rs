@@ -201,7 +201,6 @@ fn what_is_not_implemented_is_refused_by_name() {
         ("environmentFiles", json!([{"value": "arn", "type": "s3"}]), "environment files"),
         ("links", json!(["db"]), "links"),
         ("volumesFrom", json!([{"sourceContainer": "db"}]), "volumesFrom"),
-        ("restartPolicy", json!({"enabled": true}), "restart policy"),
         ("firelensConfiguration", json!({"type": "fluentd"}), "FireLens"),
         ("portMappings", json!([{"containerPortRange": "80-90"}]), "containerPortRange"),
     ];
@@ -236,12 +235,26 @@ fn fields_that_ask_for_nothing_refuse_nothing() {
 }
 
 #[test]
+fn health_checks_and_restart_policies_are_taken_over() {
+    let policy = json!({"enabled": true, "ignoredExitCodes": [0, 143], "restartAttemptPeriod": 120});
+    let wire = with(with(container(), "restartPolicy", policy), "healthCheckType", json!("docker"));
+    let checked = spec(task(&[wire])).containers.remove(0);
+    assert!(checked.health_check);
+    let policy = checked.restart_policy.unwrap();
+    let codes = [0, 143].map(node_core::ExitCode).to_vec();
+    assert_eq!((policy.ignored_exit_codes, policy.attempt_period_secs), (codes, 120));
+    let off = with(container(), "restartPolicy", json!({"enabled": false, "ignoredExitCodes": null}));
+    let plain = spec(task(&[off])).containers.remove(0);
+    assert_eq!((plain.health_check, plain.restart_policy), (false, None));
+}
+
+#[test]
 fn dependencies_must_resolve() {
     let named = |name: &str, on: Value| with(with(container(), "name", json!(name)), "dependsOn", on);
     let on = |name: &str, condition: &str| json!({"containerName": name, "condition": condition});
     let good = spec(task(&[
         named("a", json!([on("b", "COMPLETE"), on("c", "START")])),
-        named("b", json!([on("c", "SUCCESS")])),
+        named("b", json!([on("c", "HEALTHY")])),
         named("c", json!(null)),
     ]));
     assert_eq!(good.containers[0].depends_on[0].condition, Condition::Complete);
@@ -254,6 +267,5 @@ fn dependencies_must_resolve() {
     for bad in [cycle, own, stranger, twice, same_name] {
         assert_eq!(one(bad), Incoming::Refused(unresolved.clone()));
     }
-    assert!(refused("dependsOn", json!([on("b", "HEALTHY")])).contains("HEALTHY"));
     assert!(refused("dependsOn", json!([on("b", "LATER")])).contains("LATER"));
 }

@@ -33,6 +33,8 @@ pub(crate) fn spec(id: &str) -> TaskSpec {
             stop_timeout_secs: None,
             container_arn: None,
             registry_auth: None,
+            health_check: false,
+            restart_policy: None,
         }],
         roles: Roles::default(),
     }
@@ -55,7 +57,7 @@ pub(crate) fn policy() -> Policy {
 }
 
 impl Hand {
-    fn restored(policy: Policy, saved: Saved) -> Self {
+    pub(crate) fn restored(policy: Policy, saved: Saved) -> Self {
         let now = Timestamp(1_000_000);
         Self { node: Node::restore(policy, saved, 1, now), now }
     }
@@ -149,7 +151,7 @@ impl Hand {
     }
 }
 
-fn seen(running: Running) -> Observation {
+pub(crate) fn seen(running: Running) -> Observation {
     Observation {
         id: DockerId::new("d"),
         running,
@@ -158,6 +160,7 @@ fn seen(running: Running) -> Observation {
         started_at: None,
         finished_at: None,
         bindings: Vec::new(),
+        health: None,
     }
 }
 
