@@ -22,6 +22,7 @@ fn container() -> ContainerSpec {
         stop_timeout_secs: None,
         container_arn: None,
         registry_auth: None,
+        secrets: Vec::new(),
     }
 }
 

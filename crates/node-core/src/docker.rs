@@ -17,6 +17,9 @@ const RETRY_CAP: Duration = Duration::from_secs(30);
 const REMOVE_TRIES: u32 = 5;
 /// The name that a timed-out Docker call fails with: whether it took effect is unknown.
 const TIMEOUT_ERROR: &str = "DockerTimeoutError";
+/// The name of a failure to get what a task needs besides Docker. As with amazon-ecs-agent it is the task's reason, by its text
+/// alone, and no container's.
+pub const RESOURCE_ERROR: &str = "ResourceInitializationError";
 
 impl Node {
     /// Docker is there, and these are all its task containers. What runs goes on; what should be there and is not is looked
@@ -95,6 +98,13 @@ impl Node {
                 self.observe(name, &seen, now);
             }
             Err(OpFailure::Unreachable(_)) => self.retry_later(&arn, i, now),
+            Err(OpFailure::Refused { name: RESOURCE_ERROR, text }) => {
+                if let Some(task) = self.tasks.get_mut(&arn).filter(|task| task.record.reason.is_empty()) {
+                    task.record.reason = text;
+                }
+                self.fail_container(&arn, i, None, None, now);
+                self.settle_task(&arn, now);
+            }
             Err(failure) => {
                 let error = describe(&failure, "CannotCreateContainerError");
                 self.fail_container(&arn, i, None, Some(error), now);

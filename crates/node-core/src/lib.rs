@@ -39,6 +39,7 @@ mod view;
 pub use backoff::{Backoff, Rng};
 pub use command::{Command, ContainerChange, Notice, PullMode, StateChange, TaskStatus};
 pub use container::{ContainerState, Stage};
+pub use docker::RESOURCE_ERROR;
 pub use event::{
     ApiFailure, CloseCause, Event, ImagePulled, Incoming, Observation, OpFailure, Payload, PayloadTask, Running,
     StopCandidate, TaskCounts,
@@ -54,7 +55,7 @@ pub use record::{NodeRecord, Save, Saved};
 pub use roles::{Issued, RoleKind, Roles};
 pub use spec::{
     AsmAuth, Bind, Condition, ContainerSpec, Dependency, EcrAuth, JobLabel, NetworkBinding, PortMapping, Protocol,
-    RegistryAuth, TaskSpec,
+    RegistryAuth, SecretProvider, SecretRef, SecretTarget, TaskSpec,
 };
 pub use status::{ContainerView, NodeStatus, TaskView};
 pub use task::TaskRecord;

@@ -23,6 +23,7 @@ pub(crate) fn spec(id: &str) -> TaskSpec {
             stop_timeout_secs: None,
             container_arn: None,
             registry_auth: None,
+            secrets: Vec::new(),
         }],
         roles: Roles::default(),
     }
@@ -297,6 +298,19 @@ fn what_docker_refuses_becomes_the_reason() {
     let change = submitted(&commands).unwrap();
     assert_eq!(change.containers[0].reason.as_deref(), Some("CannotCreateContainerError: bad mount"));
     assert_eq!(change.containers[0].exit_code, None);
+}
+
+#[test]
+fn what_a_task_needs_and_does_not_get_is_its_own_reason() {
+    let mut hand = Hand::active(policy());
+    let spec = spec("t1");
+    let name = spec.docker_name(&spec.containers[0]);
+    hand.run(&spec);
+    hand.on(Event::Pulled(name.clone(), Ok(ImagePulled::default())));
+    let refused = OpFailure::Refused { name: RESOURCE_ERROR, text: "Fetching secret data: no".into() };
+    let commands = hand.on(Event::Created(name, Err(refused)));
+    let change = submitted(&commands).unwrap();
+    assert_eq!((change.reason.as_str(), change.containers[0].reason.as_deref()), ("Fetching secret data: no", None));
 }
 
 #[test]

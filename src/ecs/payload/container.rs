@@ -5,7 +5,7 @@ use node_core::{Bind, Condition, ContainerName, ContainerSpec, Dependency, Mebib
 use serde_json::Value;
 
 use super::volumes::Volumes;
-use super::{registry, roles};
+use super::{registry, roles, secrets};
 
 /// Docker takes CPU shares from 2 to 262,144; amazon-ecs-agent brings everything else into that range.
 pub(super) const MIN_SHARES: u64 = 2;
@@ -45,6 +45,7 @@ pub(super) fn decode(wire: &Container, volumes: &Volumes, task: &Task) -> Result
         stop_timeout_secs: wire.stop_timeout,
         container_arn: wire.container_arn.clone(),
         registry_auth: registry::auth(wire.registry_authentication.as_ref()).map_err(within)?,
+        secrets: collect(&wire.secrets, secrets::secret).map_err(within)?,
     })
 }
 

@@ -8,6 +8,7 @@ mod container;
 mod depends;
 mod registry;
 mod roles;
+mod secrets;
 mod unsupported;
 mod volumes;
 
@@ -124,6 +125,7 @@ fn bare_container(name: String, image: String) -> ContainerSpec {
         stop_timeout_secs: None,
         container_arn: None,
         registry_auth: None,
+        secrets: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_credential_types::Credentials as SdkCredentials;
 use ecs_wire::task::Credentials;
 use node_core::{CredentialsId, RoleKind, TaskArn};
 use zeroize::Zeroizing;
@@ -24,6 +25,14 @@ pub(crate) struct Material {
     pub(crate) session_token: Zeroizing<String>,
     /// RFC 3339, as the service wrote it.
     pub(crate) expiration: String,
+}
+
+impl Material {
+    /// For one SDK client.
+    pub(crate) fn for_sdk(&self) -> SdkCredentials {
+        let (key, secret, token) = (&self.access_key_id, &self.secret_access_key, &self.session_token);
+        SdkCredentials::new(key.as_str(), secret.as_str(), Some(token.to_string()), None, "task role")
+    }
 }
 
 impl fmt::Debug for Material {
