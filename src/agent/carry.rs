@@ -127,13 +127,18 @@ impl Agent {
             Command::Pull { .. } => self.pull(command),
             Command::Create { name, task, container } => {
                 let cluster = self.cloud.as_ref().map_or("", |c| c.cluster.as_str()).to_owned();
-                let (reach, region) = (self.reach, self.cloud.as_ref().map(|c| c.clients.region.to_string()));
+                let given = environment::Given {
+                    reach: self.reach,
+                    sdk: self.cloud.as_ref().map(|c| c.clients.sdk.clone()),
+                    roles: self.credentials.clone(),
+                };
                 self.spawn(self.task_span(&task.arn), async move {
                     let mut container = container;
-                    let completed =
-                        environment::complete(&docker, &task, &mut container, reach, region.as_deref()).await;
-                    let result = match completed {
-                        Ok(()) => docker.create(&task, &container, &name, &cluster).await,
+                    let result = match environment::complete(&docker, &task, &mut container, &given).await {
+                        Ok(secrets) => {
+                            let made = docker.create(&task, &container, &name, &cluster).await;
+                            made.map_err(|failure| secrets.redact(failure))
+                        }
                         Err(refusal) => Err(refusal),
                     };
                     Some(Event::Created(name, result))

@@ -24,6 +24,7 @@ fn container() -> ContainerSpec {
         registry_auth: None,
         health_check: false,
         restart_policy: None,
+        secrets: Vec::new(),
     }
 }
 

@@ -40,6 +40,10 @@ const ALWAYS: &[(&str, &str, &str)] = &[
     (DOCKER_PREFIX, "ecr-auth", "GetAuthorizationToken with the instance's role"),
     (PREFIX, "private-registry-authentication.secretsmanager", "GetSecretValue with the execution role"),
     (PREFIX, "execution-role-ecr-pull", "GetAuthorizationToken with the execution role"),
+    (PREFIX, "secrets.ssm.environment-variables", "GetParameters with the execution role"),
+    (PREFIX, "secrets.ssm.bootstrap.log-driver", "the same, into the log driver's options"),
+    (PREFIX, "secrets.asm.environment-variables", "GetSecretValue with the execution role"),
+    (PREFIX, "secrets.asm.bootstrap.log-driver", "the same, into the log driver's options"),
 ];
 
 /// API versions that amazon-ecs-agent announces: all below 1.33 but 1.26, 1.27 and 1.31. A newer daemon counts as

@@ -68,6 +68,14 @@ impl Plane {
         answer.json()
     }
 
+    /// Of an API that is told by its target, such as `AmazonSSM.PutParameter`.
+    pub(crate) fn aws(&self, target: &str, body: &Value) -> Value {
+        let headers = [("Content-Type", "application/x-amz-json-1.1"), ("X-Amz-Target", target)];
+        let answer = http::post(&self.endpoint, &headers, &body.to_string());
+        assert_eq!(answer.status, 200, "{target} {body}: {}", answer.body);
+        answer.json()
+    }
+
     fn ec2(&self, form: &str) -> String {
         let answer = http::post(&self.endpoint, &[("Content-Type", "application/x-www-form-urlencoded")], form);
         assert_eq!(answer.status, 200, "{form}: {}", answer.body);

@@ -8,6 +8,7 @@ mod container;
 mod depends;
 mod registry;
 mod roles;
+mod secrets;
 mod unsupported;
 mod volumes;
 
@@ -134,6 +135,7 @@ fn bare_container(name: String, image: String) -> ContainerSpec {
         registry_auth: None,
         health_check: false,
         restart_policy: None,
+        secrets: Vec::new(),
     }
 }
 

@@ -18,6 +18,9 @@ const REMOVE_TRIES: u32 = 5;
 /// The names of failures after which it is unknown whether a start took effect: it ran into its limit, or Docker started the
 /// container and would not show it.
 const UNSURE: [&str; 2] = ["DockerTimeoutError", "CannotInspectContainerError"];
+/// The name of a failure to get what a task needs besides Docker. As with amazon-ecs-agent it is the task's reason, by its text
+/// alone, and no container's.
+pub const RESOURCE_ERROR: &str = "ResourceInitializationError";
 
 impl Node {
     /// Docker is there, and these are all its task containers. What runs goes on; what should be there and is not is looked
@@ -104,6 +107,13 @@ impl Node {
                 self.observe(name, &seen, now);
             }
             Err(OpFailure::Unreachable(_)) => self.retry_later(&arn, i, now),
+            Err(OpFailure::Refused { name: RESOURCE_ERROR, text }) => {
+                if let Some(task) = self.tasks.get_mut(&arn).filter(|task| task.record.reason.is_empty()) {
+                    task.record.reason = text;
+                }
+                self.fail_container(&arn, i, None, None, now);
+                self.settle_task(&arn, now);
+            }
             Err(failure) => {
                 let error = describe(&failure, "CannotCreateContainerError");
                 self.fail_container(&arn, i, None, Some(error), now);

@@ -43,6 +43,7 @@ mod view;
 pub use backoff::{Backoff, Rng};
 pub use command::{Command, ContainerChange, Notice, PullMode, StateChange, TaskStatus};
 pub use container::{ContainerState, Stage};
+pub use docker::RESOURCE_ERROR;
 pub use event::{
     ApiFailure, CloseCause, Event, ImagePulled, Incoming, Observation, OpFailure, Payload, PayloadTask, Running,
     StopCandidate, TaskCounts,
@@ -61,7 +62,7 @@ pub use restart::{RestartPolicy, Restarts};
 pub use roles::{Issued, RoleKind, Roles};
 pub use spec::{
     AsmAuth, Bind, Condition, ContainerSpec, Dependency, EcrAuth, JobLabel, NetworkBinding, PortMapping, Protocol,
-    RegistryAuth, TaskSpec,
+    RegistryAuth, SecretProvider, SecretRef, SecretTarget, TaskSpec,
 };
 pub use status::{ContainerView, NodeStatus, TaskView};
 pub use task::TaskRecord;

@@ -247,7 +247,7 @@ impl Node {
                 task: arn.clone(),
                 container: spec.name.clone(),
                 exit_code: state.exit_code,
-                reason: state.reason.clone(),
+                reason: state.reason.clone().or_else(|| Some(record.reason.clone()).filter(|text| !text.is_empty())),
             }));
         }
     }

@@ -51,6 +51,36 @@ pub struct ContainerSpec {
     pub health_check: bool,
     #[serde(default)]
     pub restart_policy: Option<RestartPolicy>,
+    /// What is to be fetched with the execution role before the container is made.
+    #[serde(default)]
+    pub secrets: Vec<SecretRef>,
+}
+
+/// Where a secret is, and what it is to become. It holds none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRef {
+    /// Of the environment variable, or of the log driver's option.
+    pub name: String,
+    /// A parameter's name or ARN, or a secret's ARN with what may follow it.
+    pub value_from: String,
+    /// Empty is the host's own.
+    pub region: String,
+    pub provider: SecretProvider,
+    pub target: SecretTarget,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretProvider {
+    /// Systems Manager's Parameter Store.
+    Ssm,
+    /// Secrets Manager.
+    Asm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretTarget {
+    Environment,
+    LogDriver,
 }
 
 /// How a container's image is to be asked for (`registryAuthentication`). It holds no secret.

@@ -169,6 +169,7 @@ impl TaskRecord {
             container.command.clear();
             container.docker_config = None;
             container.docker_host_config = None;
+            container.secrets.clear();
         }
     }
 }

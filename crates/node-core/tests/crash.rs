@@ -65,6 +65,7 @@ fn spec(i: usize) -> TaskSpec {
             registry_auth: None,
             health_check: false,
             restart_policy: None,
+            secrets: Vec::new(),
         }],
         roles: Roles::default(),
     }

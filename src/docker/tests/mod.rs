@@ -59,6 +59,7 @@ impl Job {
             registry_auth: None,
             health_check: false,
             restart_policy: None,
+            secrets: Vec::new(),
         };
         let task = TaskSpec {
             arn: TaskArn::new(format!("arn:aws:ecs:us-east-1:1:task/test/{}-{count}", std::process::id())),

@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use acs_decode::{Delivered, Material, Owner};
+use aws_credential_types::Credentials as SdkCredentials;
 use node_core::CredentialsId;
+
+/// A role's credentials, for one SDK client.
+pub(crate) fn for_sdk(role: &Material) -> SdkCredentials {
+    let (key, secret, token) = (&role.access_key_id, &role.secret_access_key, &role.session_token);
+    SdkCredentials::new(key.as_str(), secret.as_str(), Some(token.to_string()), None, "task role")
+}
 
 /// What is known of an id.
 #[derive(Debug, Clone, PartialEq, Eq)]

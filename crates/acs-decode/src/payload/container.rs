@@ -10,7 +10,7 @@ use node_core::{
 use serde_json::Value;
 
 use super::volumes::Volumes;
-use super::{registry, roles};
+use super::{registry, roles, secrets};
 
 /// Docker takes CPU shares from 2 to 262,144; amazon-ecs-agent brings everything else into that range.
 pub(super) const MIN_SHARES: u64 = 2;
@@ -52,6 +52,7 @@ pub(super) fn decode(wire: &Container, volumes: &Volumes, task: &Task) -> Result
         registry_auth: registry::auth(wire.registry_authentication.as_ref()).map_err(within)?,
         health_check: wire.health_check_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("docker")),
         restart_policy: wire.restart_policy.as_ref().filter(|policy| policy.enabled).map(restart_policy),
+        secrets: collect(&wire.secrets, secrets::secret).map_err(within)?,
     })
 }
 

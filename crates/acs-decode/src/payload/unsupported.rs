@@ -14,7 +14,6 @@ const TASK: &[(&str, &str)] = &[
 ];
 
 const CONTAINER: &[(&str, &str)] = &[
-    ("secrets", "secrets"),
     ("environmentFiles", "environment files"),
     ("links", "links"),
     ("volumesFrom", "volumesFrom"),

@@ -19,6 +19,7 @@ pub(crate) mod schedule;
 pub(crate) mod submit;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod vault;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -27,6 +28,7 @@ use self::cluster::{Cluster, ContainerInstance, Tasks};
 use self::container::Shape;
 use self::job::Job;
 use self::node::Node;
+use self::vault::Vault;
 use crate::clock::Millis;
 use crate::error::ApiError;
 use crate::events::PlaneEvent;
@@ -82,6 +84,7 @@ pub(crate) struct State {
     pub(crate) tasks: Tasks,
     pub(crate) nodes: BTreeMap<Ec2Id, Node>,
     pub(crate) keys: KeyRing,
+    pub(crate) vault: Vault,
     /// How long the credentials of a job's role live, in milliseconds.
     pub(crate) credentials_lifetime: Millis,
     /// When tasks get new ones.
@@ -112,6 +115,7 @@ impl State {
             tasks: BTreeMap::new(),
             nodes: BTreeMap::new(),
             keys: KeyRing::default(),
+            vault: Vault::default(),
             credentials_lifetime: CREDENTIALS_LIFETIME,
             renewals: BTreeSet::new(),
             closing: false,

@@ -56,3 +56,16 @@ fn docker_down_at_start_is_told_once_and_its_return_is_not_waited_out() {
     hand.on(Event::DockerUp(Vec::new()));
     assert_eq!(hand.pass(Duration::ZERO), [Command::Register { previous: None }]);
 }
+
+#[test]
+fn what_a_task_needs_and_does_not_get_is_its_own_reason() {
+    let mut hand = Hand::active(policy());
+    let spec = spec("t1");
+    let name = spec.docker_name(&spec.containers[0]);
+    hand.run(&spec);
+    hand.on(Event::Pulled(name.clone(), Ok(ImagePulled::default())));
+    let refused = OpFailure::Refused { name: RESOURCE_ERROR, text: "Fetching secret data: no".into() };
+    let commands = hand.on(Event::Created(name, Err(refused)));
+    let change = submitted(&commands).unwrap();
+    assert_eq!((change.reason.as_str(), change.containers[0].reason.as_deref()), ("Fetching secret data: no", None));
+}

@@ -35,6 +35,7 @@ pub(crate) fn spec(id: &str) -> TaskSpec {
             registry_auth: None,
             health_check: false,
             restart_policy: None,
+            secrets: Vec::new(),
         }],
         roles: Roles::default(),
     }
