@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::home::Home;
 use crate::ids::{ClusterRef, ContainerInstanceArn, DockerId, DockerName, ExitCode, InstanceId, MessageId, TaskArn};
 use crate::instance::InstanceState;
 use crate::pull::PullNews;
@@ -16,6 +17,8 @@ pub enum Event {
         instance: InstanceId,
         cluster: ClusterRef,
     },
+    /// What Batch says of the compute environment, or why it says nothing of use. A text for people.
+    Home(Result<Home, String>),
     Registered(Result<ContainerInstanceArn, ApiFailure>),
     SessionOpened,
     SessionClosed(CloseCause),

@@ -18,6 +18,7 @@ mod command;
 mod container;
 mod docker;
 mod event;
+mod home;
 mod ids;
 mod instance;
 
@@ -43,6 +44,7 @@ pub use event::{
     ApiFailure, CloseCause, Event, ImagePulled, Incoming, Observation, OpFailure, Payload, PayloadTask, Running,
     StopCandidate, TaskCounts,
 };
+pub use home::Home;
 pub use ids::{
     ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, EndpointId, ExitCode,
     InstanceId, Mebibytes, MessageId, TaskArn,

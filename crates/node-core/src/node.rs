@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::backoff::Rng;
 use crate::command::Command;
 use crate::event::Event;
+use crate::home::HomeWatch;
 use crate::ids::{ClusterRef, DockerName, InstanceId, TaskArn};
 use crate::instance::{InstanceState, Leaving, Phase};
 use crate::progress::Slots;
@@ -67,6 +68,7 @@ pub struct Node {
     pub(crate) slots: Slots,
     pub(crate) reconcile_at: Option<Timestamp>,
     pub(crate) session: Session,
+    pub(crate) home: HomeWatch,
     pub(crate) leaving: Leaving,
     pub(crate) commands: VecDeque<Command>,
     touched: BTreeSet<TaskArn>,
@@ -96,6 +98,7 @@ impl Node {
             docker_asked: false,
             reconcile_at: None,
             session: Session::default(),
+            home: HomeWatch::default(),
             leaving: Leaving::default(),
             commands: VecDeque::new(),
             touched: BTreeSet::new(),
@@ -114,8 +117,10 @@ impl Node {
 
     /// Takes in one event. What follows from it is in [`Node::take_saves`] and [`Node::next_command`].
     pub fn handle(&mut self, event: Event, now: Timestamp) {
+        self.doubt_home(&event, now);
         match event {
             Event::Identified { instance, cluster } => self.on_identified(instance, cluster, now),
+            Event::Home(found) => self.on_home(found, now),
             Event::Registered(result) => self.on_registered(result, now),
             Event::SessionOpened => self.on_session_opened(now),
             Event::SessionClosed(cause) => self.on_session_closed(cause, now),
@@ -174,7 +179,12 @@ impl Node {
         }
         let tasks = self.tasks.values().filter_map(|t| self.task_wakes_at(t));
         let reconcile = self.reconcile_at.filter(|_| self.docker_up);
-        tasks.chain(reconcile).chain(self.session.wakes_at()).chain(self.leaving_wakes_at()).min()
+        tasks
+            .chain(reconcile)
+            .chain(self.session.wakes_at())
+            .chain(self.leaving_wakes_at())
+            .chain(self.home_wakes_at())
+            .min()
     }
 
     /// What must be durable before the next command is carried out.
@@ -237,6 +247,8 @@ impl Node {
             self.advance(&arn, now);
         }
         self.fill_slots(now);
+        self.look_home(now);
+        self.follow(now);
         self.leave(now);
         self.pump_outbox(now);
     }
@@ -252,21 +264,20 @@ impl Node {
             self.record = None;
         }
         let moved = self.record.as_ref().is_some_and(|r| r.cluster != cluster);
-        if moved && self.live_tasks() > 0 {
-            self.commands.push_back(Command::Exit {
-                code: 5,
-                reason: format!(
-                    "this host still runs tasks of another cluster than {cluster}; let them end under the old configuration first"
-                ),
-            });
-            return;
-        }
+        let live = self.live_tasks();
         match &mut self.record {
-            Some(record) if !moved => record.cluster = cluster,
+            Some(_) if !moved => {}
+            // Tasks of the cluster before end there first.
+            Some(record) if live > 0 => {
+                let old = record.cluster.clone();
+                self.choose(cluster);
+                self.commands.push_back(Command::Join { cluster: old, leave: None });
+            }
             _ => {
                 self.record = Some(NodeRecord {
                     instance,
                     cluster,
+                    moving_to: None,
                     container_instance: None,
                     phase: Phase::Registering,
                     phase_since: now,
@@ -281,6 +292,7 @@ impl Node {
         self.identified = true;
         self.save_node();
         self.touch_all();
+        self.watch_home(now);
         self.start_registering();
     }
 
