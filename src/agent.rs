@@ -83,6 +83,8 @@ pub(crate) struct Agent {
     cloud: Option<Arc<Cloud>>,
     /// Where frames for the present ACS session go.
     acs: Option<mpsc::Sender<ecs_wire::FromAgent>>,
+    /// Ends that session.
+    hang_up: CancellationToken,
     credentials: CredentialStore,
     /// How containers reach the task endpoint.
     reach: Reach,
@@ -119,6 +121,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
         docker,
         cloud: None,
         acs: None,
+        hang_up: stop.child_token(),
         registries: Arc::new(Registries::new(config.registries.clone(), credentials.clone())),
         credentials,
         reach: Reach::Nowhere,
@@ -164,7 +167,10 @@ impl Agent {
         let mut batch = Vec::with_capacity(BUDGET);
         let stop = self.stop.clone();
         let (identified, mut identity) = mpsc::channel(1);
-        self.work.spawn(identify::run(Arc::clone(&self.config), identified, stop.clone()));
+        let known =
+            self.node.record().map(|r| identify::Known { instance: r.instance.clone(), cluster: r.cluster.clone() });
+        let config = Arc::clone(&self.config);
+        self.work.spawn(identify::run(config, known, identified, self.events.clone(), stop.clone()));
         loop {
             let due = self.due_in();
             tokio::select! {

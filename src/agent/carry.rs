@@ -7,12 +7,12 @@ use std::sync::Arc;
 use ecs_wire::FromAgent;
 use ecs_wire::acs::{AckRequest, TaskIdentifier, TaskStopVerificationMessage};
 use node_core::{
-    ApiFailure, Command, ContainerInstanceArn, Event, MessageId, Notice, OpFailure, StopCandidate, TaskArn,
+    ApiFailure, ClusterRef, Command, ContainerInstanceArn, Event, MessageId, Notice, OpFailure, StopCandidate, TaskArn,
 };
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::identify::Cloud;
+use super::identify::{Cloud, find_home};
 use super::{Agent, environment, notice, roles};
 use crate::config::Config;
 use crate::docker::Docker;
@@ -47,7 +47,9 @@ impl Agent {
             Command::Connect { container_instance, send_credentials } => {
                 self.connect(container_instance, send_credentials);
             }
-            Command::Register { .. }
+            Command::Join { cluster, leave } => self.join(cluster, leave),
+            Command::FindHome
+            | Command::Register { .. }
             | Command::Submit(_)
             | Command::SetInstanceState(_)
             | Command::Count
@@ -98,12 +100,29 @@ impl Agent {
         }
     }
 
+    /// Speaks for another cluster from now on. The registration in the one before is given back if it is still there.
+    fn join(&mut self, cluster: ClusterRef, leave: Option<ContainerInstanceArn>) {
+        let Some(cloud) = self.cloud.take() else { return };
+        self.hang_up.cancel();
+        self.acs = None;
+        self.cloud = Some(Arc::new(cloud.in_cluster(cluster)));
+        if leave.is_some() {
+            self.spawn(tracing::Span::current(), async move {
+                if let Err(failure) = cloud.ecs.deregister().await {
+                    tracing::info!("the registration in the former cluster is left as it is: {}", failure.text());
+                }
+                None
+            });
+        }
+    }
+
     fn connect(&mut self, container_instance: ContainerInstanceArn, send_credentials: bool) {
         self.start_telemetry(&container_instance);
         let Some(cloud) = self.cloud.clone() else { return };
         let (frames, outbound) = mpsc::channel(FRAMES_MAX);
         self.acs = Some(frames);
-        let (events, stop, docker) = (self.events.clone(), self.stop.clone(), self.docker.clone());
+        self.hang_up = self.stop.child_token();
+        let (events, stop, docker) = (self.events.clone(), self.hang_up.clone(), self.docker.clone());
         let (store, heartbeats) = (self.credentials.clone(), self.telemetry.heartbeats());
         self.spawn(tracing::Span::current(), async move {
             let docker_version = docker.version().await.ok().map(|v| v.engine);
@@ -180,6 +199,13 @@ impl Agent {
                 self.spawn(here, async move {
                     let result = register(&cloud, &config, &docker, reach, previous.as_ref()).await;
                     Some(Event::Registered(result))
+                });
+            }
+            Command::FindHome => {
+                let config = Arc::clone(&self.config);
+                self.spawn(here, async move {
+                    let found = find_home(&config, &cloud.clients).await;
+                    Some(Event::Home(found.map_err(|error| error.to_string())))
                 });
             }
             Command::Submit(change) => self.spawn(self.task_span(&change.task), async move {

@@ -30,11 +30,14 @@ pub(super) fn subject(notice: &Notice) -> Option<&TaskArn> {
         | Notice::PullRetried { task, .. }
         | Notice::Pulling(task, _)
         | Notice::CleanedUp(task)
-        | Notice::CleanUpFailed(task, _) => Some(task),
+        | Notice::CleanUpFailed(task, _)
+        | Notice::TurnedAway(task) => Some(task),
         Notice::Images(_)
         | Notice::DockerDown(_)
         | Notice::DockerUp { .. }
         | Notice::PhaseChanged { .. }
+        | Notice::HomeMoved { .. }
+        | Notice::HomeTrouble(_)
         | Notice::SessionLost { .. }
         | Notice::ApiRetried { .. } => None,
     }
@@ -80,6 +83,12 @@ pub(super) fn log(notice: &Notice) {
         }
         Notice::DockerUp { containers } => info!(containers, "Docker answers"),
         Notice::PhaseChanged { from, to, why } => info!("{from} -> {to}: {why}"),
+        Notice::HomeMoved { from, to, live } => warn!(
+            %from, %to, tasks = live,
+            "the compute environment has a new cluster; this host follows when no task of the old one is left"
+        ),
+        Notice::HomeTrouble(text) => warn!("{text}"),
+        Notice::TurnedAway(_) => warn!("task not taken: this host is about to leave this cluster for another"),
         Notice::SessionLost { cause, retry_ms: 0 } => info!("ACS session ended ({cause}), reconnecting"),
         Notice::SessionLost { cause, retry_ms } => {
             warn!(retry_ms, "ACS session ended, reconnecting later: {cause}");

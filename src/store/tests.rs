@@ -5,6 +5,7 @@ use super::*;
 fn node(phase: Phase) -> NodeRecord {
     NodeRecord {
         instance: InstanceId::new("i-1"),
+        moving_to: None,
         cluster: ClusterRef::new("c"),
         container_instance: None,
         phase,

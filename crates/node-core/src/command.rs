@@ -14,6 +14,14 @@ use crate::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
+    /// Which cluster does the compute environment have? Answered by `Home`.
+    FindHome,
+    /// Speak for this cluster from now on, and end the ACS session. `leave` is the container instance in the one before,
+    /// which may be gone.
+    Join {
+        cluster: ClusterRef,
+        leave: Option<ContainerInstanceArn>,
+    },
     /// RegisterContainerInstance; `previous` makes it a re-registration.
     Register {
         previous: Option<ContainerInstanceArn>,
@@ -207,6 +215,16 @@ pub enum Notice {
         cause: String,
         retry_ms: u64,
     },
+    /// The compute environment has another cluster; the node follows when its live tasks are over.
+    HomeMoved {
+        from: ClusterRef,
+        to: ClusterRef,
+        live: usize,
+    },
+    /// The compute environment is not as it should be.
+    HomeTrouble(String),
+    /// A task that came while the node was about to leave for another cluster.
+    TurnedAway(TaskArn),
     ApiRetried {
         call: &'static str,
         error: String,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::health::HealthSeen;
+use crate::home::Home;
 use crate::ids::{ClusterRef, ContainerInstanceArn, DockerId, DockerName, ExitCode, InstanceId, MessageId, TaskArn};
 use crate::images::ImageEvent;
 use crate::instance::InstanceState;
@@ -18,6 +19,8 @@ pub enum Event {
         instance: InstanceId,
         cluster: ClusterRef,
     },
+    /// What Batch says of the compute environment, or why it says nothing of use. A text for people.
+    Home(Result<Home, String>),
     Registered(Result<ContainerInstanceArn, ApiFailure>),
     SessionOpened,
     SessionClosed(CloseCause),

@@ -14,14 +14,19 @@ impl Node {
     /// never acknowledges a payload with an unreadable task, this node records that task as stopped with its reason: the record is as
     /// durable as any other, so ECS need not send it again.
     pub(crate) fn on_payload(&mut self, payload: Payload, now: Timestamp) {
+        let turned_away = self.turns_away(&payload);
         self.session.note_sequence(payload.seq_num);
         let mut issued = Vec::new();
         for mut task in payload.tasks {
+            let known = self.tasks.contains_key(&task.arn);
+            if turned_away && !known && !matches!(task.work, Incoming::Stop(_)) {
+                continue;
+            }
             let arn = task.arn.clone();
             issued.extend(std::mem::take(&mut task.credentials).into_iter().map(|of_task| (arn.clone(), of_task)));
             self.take_in(task, now);
         }
-        if !payload.unaddressed {
+        if !payload.unaddressed && !turned_away {
             self.commands.push_back(Command::Ack {
                 message: payload.message.clone(),
                 cluster: payload.cluster,

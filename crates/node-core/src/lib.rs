@@ -19,6 +19,7 @@ mod container;
 mod docker;
 mod event;
 mod health;
+mod home;
 mod ids;
 mod image_name;
 mod images;
@@ -49,6 +50,7 @@ pub use event::{
     StopCandidate, TaskCounts,
 };
 pub use health::{Health, HealthSeen, HealthStatus};
+pub use home::Home;
 pub use ids::{
     ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, EndpointId, ExitCode,
     InstanceId, Mebibytes, MessageId, TaskArn,

@@ -9,6 +9,7 @@ use crate::backoff::Rng;
 use crate::command::Command;
 use crate::container::Stage;
 use crate::event::Event;
+use crate::home::HomeWatch;
 use crate::ids::{ClusterRef, DockerName, InstanceId, TaskArn};
 use crate::images::Cleaning;
 use crate::instance::{InstanceState, Leaving, Phase};
@@ -69,6 +70,7 @@ pub struct Node {
     pub(crate) slots: Slots,
     pub(crate) reconcile_at: Option<Timestamp>,
     pub(crate) session: Session,
+    pub(crate) home: HomeWatch,
     pub(crate) leaving: Leaving,
     pub(crate) cleaning: Cleaning,
     pub(crate) commands: VecDeque<Command>,
@@ -99,6 +101,7 @@ impl Node {
             docker_asked: false,
             reconcile_at: None,
             session: Session::default(),
+            home: HomeWatch::default(),
             leaving: Leaving::default(),
             cleaning: Cleaning::default(),
             commands: VecDeque::new(),
@@ -119,8 +122,10 @@ impl Node {
 
     /// Takes in one event. What follows from it is in [`Node::take_saves`] and [`Node::next_command`].
     pub fn handle(&mut self, event: Event, now: Timestamp) {
+        self.doubt_home(&event, now);
         match event {
             Event::Identified { instance, cluster } => self.on_identified(instance, cluster, now),
+            Event::Home(found) => self.on_home(found, now),
             Event::Registered(result) => self.on_registered(result, now),
             Event::SessionOpened => self.on_session_opened(now),
             Event::SessionClosed(cause) => self.on_session_closed(cause, now),
@@ -183,8 +188,13 @@ impl Node {
         }
         let tasks = self.tasks.values().filter_map(|t| self.task_wakes_at(t));
         let reconcile = self.reconcile_at.filter(|_| self.docker_up);
-        let images = self.images_wake_at();
-        tasks.chain(reconcile).chain(images).chain(self.session.wakes_at()).chain(self.leaving_wakes_at()).min()
+        tasks
+            .chain(reconcile)
+            .chain(self.images_wake_at())
+            .chain(self.session.wakes_at())
+            .chain(self.leaving_wakes_at())
+            .chain(self.home_wakes_at())
+            .min()
     }
 
     /// What must be durable before the next command is carried out.
@@ -247,6 +257,8 @@ impl Node {
             self.advance(&arn, now);
         }
         self.fill_slots(now);
+        self.look_home(now);
+        self.follow(now);
         self.leave(now);
         self.pump_outbox(now);
     }
@@ -262,21 +274,20 @@ impl Node {
             self.record = None;
         }
         let moved = self.record.as_ref().is_some_and(|r| r.cluster != cluster);
-        if moved && self.live_tasks() > 0 {
-            self.commands.push_back(Command::Exit {
-                code: 5,
-                reason: format!(
-                    "this host still runs tasks of another cluster than {cluster}; let them end under the old configuration first"
-                ),
-            });
-            return;
-        }
+        let live = self.live_tasks();
         match &mut self.record {
-            Some(record) if !moved => record.cluster = cluster,
+            Some(_) if !moved => {}
+            // Tasks of the cluster before end there first.
+            Some(record) if live > 0 => {
+                let old = record.cluster.clone();
+                self.choose(cluster);
+                self.commands.push_back(Command::Join { cluster: old, leave: None });
+            }
             _ => {
                 self.record = Some(NodeRecord {
                     instance,
                     cluster,
+                    moving_to: None,
                     container_instance: None,
                     phase: Phase::Registering,
                     phase_since: now,
@@ -292,6 +303,7 @@ impl Node {
         self.identified = true;
         self.save_node();
         self.touch_all();
+        self.watch_home(now);
         self.start_registering();
     }
 

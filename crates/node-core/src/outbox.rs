@@ -22,9 +22,10 @@ const THROTTLED_EXTRA: Duration = Duration::from_secs(2);
 const DENIED_EXTRA: Duration = Duration::from_secs(15);
 
 impl Node {
-    /// Requests that may be added to those in flight; none before the host is registered.
+    /// Requests that may be added to those in flight; none before the host is registered, unless its registration is gone
+    /// with a cluster that it is about to leave.
     fn outbox_room(&self) -> usize {
-        if self.record.as_ref().is_none_or(|r| r.container_instance.is_none()) {
+        if self.record.as_ref().is_none_or(|r| r.container_instance.is_none() && r.moving_to.is_none()) {
             return 0;
         }
         let in_flight = self.tasks.values().filter(|t| t.in_flight.is_some()).count();

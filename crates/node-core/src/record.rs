@@ -31,6 +31,9 @@ pub struct Saved {
 pub struct NodeRecord {
     pub instance: InstanceId,
     pub cluster: ClusterRef,
+    /// The compute environment's new cluster, while tasks of the old one are left here.
+    #[serde(default)]
+    pub moving_to: Option<ClusterRef>,
     pub container_instance: Option<ContainerInstanceArn>,
     pub phase: Phase,
     pub phase_since: Timestamp,

@@ -129,7 +129,8 @@ impl Node {
         }
         match policy.end(state, seen, winding_down, now) {
             End::Final => return false,
-            End::Known => {}
+            // Docker has shown it: nothing more has to be asked before the restart that is due.
+            End::Known => state.unsure = false,
             End::Unproven(exit_code) => {
                 state.restarts.told = Some(exit_code);
                 self.commands.push_back(Command::Inspect { name: name.clone() });
@@ -140,6 +141,7 @@ impl Node {
                 state.docker_id.get_or_insert_with(|| seen.id.clone());
                 state.started_at = state.started_at.or(seen.started_at);
                 state.stage = Stage::Running;
+                state.unsure = false;
                 let notice = Notice::Restarting {
                     task: arn.clone(),
                     container: spec.name.clone(),

@@ -125,8 +125,8 @@ fn a_stop_ends_it_at_any_moment_with_the_code_of_the_last_run() {
     hand.pass(Duration::from_secs(0));
     stop(&mut hand, &spec);
     let due = hand.pass(Duration::from_secs(5));
-    assert!(!starts(&due) && has(&due, |c| matches!(c, Command::Stop { .. })), "{due:?}");
-    let commands = hand.on(Event::Stopped(name, Ok(exited(5, 9))));
+    assert!(!starts(&due) && has(&due, |c| matches!(c, Command::Inspect { .. })), "{due:?}");
+    let commands = hand.on(Event::Observed(name, exited(5, 9)));
     assert_eq!(submitted(&commands).unwrap().containers[0].exit_code, Some(ExitCode(9)));
 }
 

@@ -73,7 +73,7 @@ impl Node {
             container_instance: record.and_then(|r| r.container_instance.clone()),
             phase: self.phase(),
             since: record.map_or(self.started_at, |r| r.phase_since),
-            why: self.why(now),
+            why: self.why(now) + &self.home_remark(),
             session_open: self.session.open,
             docker_up: self.docker_up,
             tasks: tasks.into_iter().map(|(_, view)| view).collect(),

@@ -136,6 +136,7 @@ impl World {
 
     fn carry_out(&mut self, command: Command) {
         let answer = match command {
+            Command::FindHome => Event::Home(Ok(Home { cluster: ClusterRef::new("c"), remark: None })),
             Command::Register { .. } => Event::Registered(Ok(ContainerInstanceArn::new("ci"))),
             Command::Connect { .. } => {
                 // ECS delivers what was not acknowledged.
@@ -198,7 +199,7 @@ impl World {
             Command::Notice(_) | Command::Images(_) | Command::AckCredentials { .. } | Command::DropCredentials(_) => {
                 return;
             }
-            Command::Stop { .. } | Command::VerifyStops { .. } | Command::Exit { .. } => {
+            Command::Join { .. } | Command::Stop { .. } | Command::VerifyStops { .. } | Command::Exit { .. } => {
                 panic!("not in this story: {command:?}")
             }
         };

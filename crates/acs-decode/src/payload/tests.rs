@@ -197,7 +197,6 @@ fn a_tasks_own_volume_has_one_name_for_good() {
 #[test]
 fn what_is_not_implemented_is_refused_by_name() {
     let cases = [
-        ("secrets", json!([{"name": "A", "valueFrom": "arn"}]), "secrets"),
         ("environmentFiles", json!([{"value": "arn", "type": "s3"}]), "environment files"),
         ("links", json!(["db"]), "links"),
         ("volumesFrom", json!([{"sourceContainer": "db"}]), "volumesFrom"),

@@ -32,6 +32,7 @@ impl Docker {
             started_at: None,
             finished_at: None,
             bindings: Vec::new(),
+            health: None,
         })
     }
 

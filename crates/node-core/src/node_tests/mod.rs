@@ -131,7 +131,7 @@ impl Hand {
     }
 
     /// Takes a one-container task to RUNNING, reports included.
-    fn running(&mut self, id: &str) -> (TaskSpec, DockerName) {
+    pub(crate) fn running(&mut self, id: &str) -> (TaskSpec, DockerName) {
         let (spec, name) = self.created(id);
         self.on(Event::Started(name.clone(), Ok(seen(Running::Running))));
         self.on(Event::Submitted(spec.arn.clone(), Ok(())));
@@ -143,7 +143,7 @@ impl Hand {
         self.payload(vec![PayloadTask { arn: spec.arn.clone(), work, credentials: Vec::new() }])
     }
 
-    fn exits(&mut self, name: &DockerName, code: i64) -> Vec<Command> {
+    pub(crate) fn exits(&mut self, name: &DockerName, code: i64) -> Vec<Command> {
         self.on(Event::Observed(name.clone(), seen(Running::Exited(Some(ExitCode(code))))))
     }
 

@@ -53,12 +53,41 @@ fn a_refused_registration_ends_the_process_for_good() {
 }
 
 #[test]
-fn ecs_unreachable_at_start_is_tried_until_it_answers() {
-    let mut hand = Hand::restored(policy(), Saved::default());
-    hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
-    for _ in 0..20 {
-        hand.on(Event::Registered(Err(ApiFailure::Unavailable("refused".into()))));
-        assert_eq!(hand.next_due(), [Command::Register { previous: None }]);
+fn what_may_yet_be_mended_is_tried_until_ecs_takes_the_host() {
+    let failures: [fn(String) -> ApiFailure; 4] =
+        [ApiFailure::Unavailable, ApiFailure::Throttled, ApiFailure::Denied, ApiFailure::Gone];
+    for failure in failures {
+        let mut hand = Hand::restored(policy(), Saved::default());
+        hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
+        let mut longest = Duration::ZERO;
+        for _ in 0..20 {
+            let before = hand.now;
+            hand.on(Event::Registered(Err(failure("refused".into()))));
+            while !has(&hand.next_due(), |c| *c == Command::Register { previous: None }) {}
+            longest = longest.max(hand.now.since(before));
+        }
+        assert!((Duration::from_secs(30)..=Duration::from_secs(60)).contains(&longest), "{longest:?}");
+    }
+}
+
+/// amazon-ecs-agent's message for a host whose instance type was changed while it was stopped.
+#[test]
+fn a_changed_instance_type_ends_the_process_and_a_void_registration_does_not() {
+    let register = |failure: ApiFailure| {
+        let first = Hand::active(policy());
+        let mut hand = Hand::restored(policy(), Saved { node: first.node.record, tasks: Vec::new() });
+        hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
+        let mut commands = hand.on(Event::Registered(Err(failure)));
+        commands.extend(hand.next_due());
+        commands
+    };
+    let changed = "ClientException: Container instance type changes are not supported.";
+    let ended = register(ApiFailure::Rejected(changed.into()));
+    assert!(has(&ended, |c| matches!(c, Command::Exit { code: 5, reason } if reason.contains("type changes"))));
+    for void in [ApiFailure::Rejected("ClientException: no".into()), ApiFailure::Gone("INACTIVE".into())] {
+        let again = register(void);
+        assert!(has(&again, |c| *c == Command::Register { previous: None }), "{again:?}");
+        assert!(!has(&again, |c| matches!(c, Command::Exit { .. })));
     }
 }
 
@@ -82,7 +111,7 @@ fn a_lost_session_is_opened_again_with_growing_patience() {
 fn a_deregistered_host_without_tasks_registers_anew_at_once() {
     let mut hand = Hand::active(policy());
     let commands = hand.on(Event::SessionClosed(CloseCause::Inactive("InactiveInstanceException".into())));
-    assert_eq!(commands, [Command::Register { previous: None }]);
+    assert_eq!(commands, [Command::Register { previous: None }, Command::FindHome]);
 }
 
 #[test]
