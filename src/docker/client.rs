@@ -29,6 +29,9 @@ pub(crate) enum DockerError {
     Client(#[from] bollard::errors::Error),
 }
 
+/// `ECS_NVIDIA_RUNTIME`'s default.
+const GPU_RUNTIME: &str = "nvidia";
+
 /// One Docker daemon. Cheap to clone; every clone is the same client.
 #[derive(Clone)]
 pub(crate) struct Docker {
@@ -36,6 +39,8 @@ pub(crate) struct Docker {
     pub(super) host: Arc<str>,
     pub(super) pulls: Arc<Pulls>,
     pub(super) limits: ImageLimits,
+    /// The OCI runtime that gives containers GPUs.
+    pub(super) gpu_runtime: Arc<str>,
     own_starts: Arc<Mutex<BTreeSet<DockerName>>>,
 }
 
@@ -57,6 +62,7 @@ impl Docker {
             host: docker_host.into(),
             pulls: Arc::default(),
             limits: ImageLimits::default(),
+            gpu_runtime: GPU_RUNTIME.into(),
             own_starts: Arc::default(),
         })
     }
@@ -64,6 +70,26 @@ impl Docker {
     #[must_use]
     pub(crate) fn with_limits(self, limits: ImageLimits) -> Self {
         Self { limits, ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn with_gpu_runtime(self, name: &str) -> Self {
+        Self { gpu_runtime: name.into(), ..self }
+    }
+
+    /// Why this daemon cannot give GPUs to containers; `None` if it can.
+    pub(crate) async fn lacks_gpu_runtime(&self) -> Option<String> {
+        const NAME: &str = "CannotDescribeContainerError";
+        let info =
+            limited("info", INFO_LIMIT, async { self.api.info().await.map_err(|e| self.failed(NAME, &e)) }).await;
+        let name = &*self.gpu_runtime;
+        match info {
+            Ok(info) if info.runtimes.as_ref().is_some_and(|runtimes| runtimes.contains_key(name)) => None,
+            Ok(_) => Some(format!(
+                "Docker has no runtime {name:?}: install the NVIDIA Container Toolkit and run `nvidia-ctk runtime configure --runtime=docker`"
+            )),
+            Err(_) => Some("Docker does not say which runtimes it has".to_owned()),
+        }
     }
 
     /// Which Docker this is. One that is older than API 1.41 is refused.

@@ -23,6 +23,7 @@ pub(crate) fn spec(id: &str) -> TaskSpec {
             stop_timeout_secs: None,
             container_arn: None,
             registry_auth: None,
+            gpus: Vec::new(),
         }],
         roles: Roles::default(),
     }

@@ -45,6 +45,9 @@ pub struct ContainerSpec {
     /// `None`: as the host, with whatever login it has of its own.
     #[serde(default)]
     pub registry_auth: Option<RegistryAuth>,
+    /// The UUIDs of the GPUs that are this container's.
+    #[serde(default)]
+    pub gpus: Vec<String>,
 }
 
 /// How a container's image is to be asked for (`registryAuthentication`). It holds no secret.

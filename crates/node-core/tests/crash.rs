@@ -63,6 +63,7 @@ fn spec(i: usize) -> TaskSpec {
             stop_timeout_secs: None,
             container_arn: None,
             registry_auth: None,
+            gpus: Vec::new(),
         }],
         roles: Roles::default(),
     }

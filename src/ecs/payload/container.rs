@@ -45,6 +45,7 @@ pub(super) fn decode(wire: &Container, volumes: &Volumes, task: &Task) -> Result
         stop_timeout_secs: wire.stop_timeout,
         container_arn: wire.container_arn.clone(),
         registry_auth: registry::auth(wire.registry_authentication.as_ref()).map_err(within)?,
+        gpus: Vec::new(),
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod container;
 mod depends;
+mod gpu;
 mod registry;
 mod roles;
 mod unsupported;
@@ -82,8 +83,9 @@ fn run(arn: &TaskArn, raw: &Value) -> Result<TaskSpec, String> {
         return Err("a task without containers".to_owned());
     }
     let volumes = volumes::resolve(arn, &task)?;
-    let containers =
+    let mut containers =
         task.containers.iter().map(|c| container::decode(c, &volumes, &task)).collect::<Result<Vec<_>, _>>()?;
+    gpu::assign(arn, &task, &mut containers)?;
     depends::check(&containers).map_err(|()| format!("Task dependencies cannot be resolved, taskArn: {arn}"))?;
     Ok(TaskSpec { arn: arn.clone(), family: task.family, version: task.version, containers, roles: Roles::default() })
 }
@@ -124,6 +126,7 @@ fn bare_container(name: String, image: String) -> ContainerSpec {
         stop_timeout_secs: None,
         container_arn: None,
         registry_auth: None,
+        gpus: Vec::new(),
     }
 }
 
