@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::docker::Docker;
 use crate::docker::registry::Registries;
 use crate::exit::ExitStatus;
+use crate::host::gpu::GpuFinder;
 use crate::serve::admin::{Admin, AdminError, AdminRequest};
 use crate::serve::credentials::CredentialStore;
 use crate::serve::endpoint::Reach;
@@ -90,6 +91,7 @@ pub(crate) struct Agent {
     reach: Reach,
     place: watch::Sender<Place>,
     registries: Arc<Registries>,
+    gpus: Arc<GpuFinder>,
     telemetry: telemetry::Telemetry,
     events: mpsc::Sender<Event>,
     work: TaskTracker,
@@ -104,7 +106,8 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
     let store = Store::open(&config.data_dir)?;
     let saved = store.load()?;
     let docker = Docker::new(&format!("unix://{}", config.docker_socket.display()))?
-        .with_limits(config.image_limits, config.container_limits);
+        .with_limits(config.image_limits, config.container_limits)
+        .with_gpu_runtime(&config.nvidia_runtime);
     let credentials = CredentialStore::default();
     let clock = Clock::start();
     let seed = uuid::Uuid::new_v4().as_u64_pair().0;
@@ -123,6 +126,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
         acs: None,
         hang_up: stop.child_token(),
         registries: Arc::new(Registries::new(config.registries.clone(), credentials.clone())),
+        gpus: Arc::new(GpuFinder::new(config.gpus.clone(), config.gpu_wait)),
         credentials,
         reach: Reach::Nowhere,
         place: watch::Sender::default(),

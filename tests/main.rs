@@ -26,6 +26,7 @@ mod job;
 mod logs;
 #[cfg(test)]
 mod node_life;
+mod registration;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]

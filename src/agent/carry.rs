@@ -17,6 +17,7 @@ use super::{Agent, environment, notice, roles};
 use crate::config::Config;
 use crate::docker::Docker;
 use crate::ecs::{DockerFacts, Registration, acs, capabilities};
+use crate::host::gpu::GpuFinder;
 use crate::host::{os, resources};
 use crate::instance::ec2;
 use crate::serve::endpoint::Reach;
@@ -151,8 +152,14 @@ impl Agent {
                     sdk: self.cloud.as_ref().map(|c| c.clients.sdk.clone()),
                     roles: self.credentials.clone(),
                 };
+                let gpus = Arc::clone(&self.gpus);
                 self.spawn(self.task_span(&task.arn), async move {
                     let mut container = container;
+                    if let Some(gpu) = gpus.missing(&container.gpus).await {
+                        let text = format!("the job is assigned {gpu}, which this host does not offer");
+                        let refusal = OpFailure::Refused { name: "HostConfigError", text };
+                        return Some(Event::Created(name, Err(refusal)));
+                    }
                     let result = match environment::complete(&docker, &task, &mut container, &given).await {
                         Ok(secrets) => {
                             let made = docker.create(&task, &container, &name, &cluster).await;
@@ -196,8 +203,9 @@ impl Agent {
         match command {
             Command::Register { previous } => {
                 let (config, docker, reach) = (Arc::clone(&self.config), self.docker.clone(), self.reach);
+                let gpus = Arc::clone(&self.gpus);
                 self.spawn(here, async move {
-                    let result = register(&cloud, &config, &docker, reach, previous.as_ref()).await;
+                    let result = register(&cloud, &config, &docker, &gpus, reach, previous.as_ref()).await;
                     Some(Event::Registered(result))
                 });
             }
@@ -277,6 +285,7 @@ async fn register(
     cloud: &Cloud,
     config: &Config,
     docker: &Docker,
+    gpus: &GpuFinder,
     reach: Reach,
     previous: Option<&ContainerInstanceArn>,
 ) -> Result<ContainerInstanceArn, ApiFailure> {
@@ -287,7 +296,10 @@ async fn register(
         reserved_memory_mib: u32::try_from(config.reserved_memory.0).unwrap_or(u32::MAX),
     })
     .map_err(|error| ApiFailure::Rejected(error.to_string()))?;
+    let gpus = gpus.offer(docker.lacks_gpu_runtime()).await;
+    let gpus = gpus.map_err(|not_yet| ApiFailure::Unavailable(not_yet.to_string()))?;
     let registration = Registration {
+        gpus,
         identity: cloud.imds.identity().await,
         resources: resources::HostResources {
             tcp_ports: config.reserved_ports.clone(),

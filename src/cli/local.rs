@@ -37,6 +37,9 @@ pub(crate) struct LocalArgs {
     /// Memory that a node offers, in MiB [default: this machine's]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(4..))]
     node_memory: Option<u64>,
+    /// GPUs that the node offers, of this machine's; with --max-nodes 1, for nodes share them
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    node_gpus: u32,
     /// A node without work terminates itself after so long
     #[arg(long, default_value = "30s", value_name = "DURATION")]
     idle_timeout: String,
@@ -75,6 +78,10 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
     if let Some(LocalCommand::Fault(fault)) = args.command {
         return fault::run(fault).await;
     }
+    anyhow::ensure!(
+        args.node_gpus == 0 || args.max_nodes == 1,
+        "--node-gpus needs --max-nodes 1: nodes share this machine's GPUs"
+    );
     let data = DataDir::make(args.data_dir.as_deref())?;
     let plane = Plane::start(PlaneConfig {
         listen: args.listen,
@@ -85,6 +92,7 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
             idle_timeout: Some(args.idle_timeout),
             vcpus: args.node_vcpus,
             memory_mib: args.node_memory,
+            gpus: args.node_gpus,
             image_pull_behavior: Some(args.image_pull_behavior),
             log_format: None,
             env: Vec::new(),

@@ -9,6 +9,7 @@ use node_core::{ClusterRef, ImagePolicy, Mebibytes, PullBehavior};
 use super::value::Value;
 use super::{Config, Home, Vcpus};
 use crate::docker::{AuthFormat, ContainerLimits, HostRegistries, ImageLimits};
+use crate::host::gpu::GpuChoice;
 use crate::logging::{LogFilter, LogFormat};
 use crate::net::{Proxies, ProxyUrl};
 use crate::serve::endpoint::TaskEndpoint;
@@ -61,6 +62,9 @@ impl Draft {
                 container_limits: ContainerLimits::default(),
                 ecs_endpoint: None,
                 registries: HostRegistries::default(),
+                gpus: GpuChoice::All,
+                gpu_wait: Duration::ZERO,
+                nvidia_runtime: String::new(),
                 instance_attributes: BTreeMap::new(),
                 container_instance_tags: BTreeMap::new(),
                 propagate_ec2_tags: false,
@@ -149,6 +153,18 @@ impl Value {
         match self.text()? {
             "off" => Some(None),
             path => Some(Some(PathBuf::from(path))),
+        }
+    }
+
+    pub(super) fn gpus(&self) -> Option<GpuChoice> {
+        match self.text() {
+            Some("all") => Some(GpuChoice::All),
+            Some("none") => Some(GpuChoice::None),
+            _ => {
+                let uuids = self.words()?;
+                let named = !uuids.is_empty() && uuids.iter().all(|uuid| uuid.starts_with("GPU-"));
+                named.then_some(GpuChoice::Only(uuids))
+            }
         }
     }
 
@@ -260,6 +276,15 @@ mod tests {
         assert!(text(r#"{"stack":"a b","my.ns/x":""}"#).attributes().is_some());
         assert!(text(r#"{"a b":"c"}"#).attributes().is_none());
         assert!(text(&format!("a={}", "x".repeat(129))).attributes().is_none());
+    }
+
+    #[test]
+    fn gpus_are_all_none_or_named_by_uuid() {
+        assert_eq!(text("all").gpus(), Some(GpuChoice::All));
+        assert_eq!(text("none").gpus(), Some(GpuChoice::None));
+        let named = text("GPU-a,GPU-b").gpus();
+        assert_eq!(named, Some(GpuChoice::Only(vec!["GPU-a".into(), "GPU-b".into()])));
+        assert_eq!((text("0").gpus(), text("some").gpus()), (None, None));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) use docs::markdown;
 pub(crate) use error::ConfigError;
 
 use crate::docker::{ContainerLimits, HostRegistries, ImageLimits};
+use crate::host::gpu::GpuChoice;
 use crate::logging::{LogFilter, LogFormat};
 use crate::net::Proxies;
 use crate::serve::endpoint::TaskEndpoint;
@@ -64,6 +65,9 @@ pub(crate) struct Config {
     /// In order, without duplicates.
     pub(crate) reserved_ports: Vec<u16>,
     pub(crate) reserved_ports_udp: Vec<u16>,
+    pub(crate) gpus: GpuChoice,
+    pub(crate) gpu_wait: Duration,
+    pub(crate) nvidia_runtime: String,
     pub(crate) instance_attributes: BTreeMap<String, String>,
     pub(crate) container_instance_tags: BTreeMap<String, String>,
     /// `propagate_tags_from` is `ec2_instance`.

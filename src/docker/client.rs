@@ -43,6 +43,9 @@ pub(crate) enum DockerError {
     Client(#[from] bollard::errors::Error),
 }
 
+/// `ECS_NVIDIA_RUNTIME`'s default.
+const GPU_RUNTIME: &str = "nvidia";
+
 /// One Docker daemon. Cheap to clone; every clone is the same client.
 #[derive(Clone)]
 pub(crate) struct Docker {
@@ -51,6 +54,8 @@ pub(crate) struct Docker {
     pub(super) pulls: Arc<Pulls>,
     pub(super) limits: ImageLimits,
     pub(super) container_limits: ContainerLimits,
+    /// The OCI runtime that gives containers GPUs.
+    pub(super) gpu_runtime: Arc<str>,
     own_starts: Arc<Mutex<BTreeSet<DockerName>>>,
 }
 
@@ -73,6 +78,7 @@ impl Docker {
             pulls: Arc::default(),
             limits: ImageLimits::default(),
             container_limits: ContainerLimits::default(),
+            gpu_runtime: GPU_RUNTIME.into(),
             own_starts: Arc::default(),
         })
     }
@@ -80,6 +86,26 @@ impl Docker {
     #[must_use]
     pub(crate) fn with_limits(self, limits: ImageLimits, container_limits: ContainerLimits) -> Self {
         Self { limits, container_limits, ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn with_gpu_runtime(self, name: &str) -> Self {
+        Self { gpu_runtime: name.into(), ..self }
+    }
+
+    /// Why this daemon cannot give GPUs to containers; `None` if it can.
+    pub(crate) async fn lacks_gpu_runtime(&self) -> Option<String> {
+        const NAME: &str = "CannotDescribeContainerError";
+        let info =
+            limited("info", INFO_LIMIT, async { self.api.info().await.map_err(|e| self.failed(NAME, &e)) }).await;
+        let name = &*self.gpu_runtime;
+        match info {
+            Ok(info) if info.runtimes.as_ref().is_some_and(|runtimes| runtimes.contains_key(name)) => None,
+            Ok(_) => Some(format!(
+                "Docker has no runtime {name:?}: install the NVIDIA Container Toolkit and run `nvidia-ctk runtime configure --runtime=docker`"
+            )),
+            Err(_) => Some("Docker does not say which runtimes it has".to_owned()),
+        }
     }
 
     /// Which Docker this is. One that is older than API 1.41 is refused.

@@ -25,7 +25,7 @@ impl Docker {
         name: &DockerName,
         cluster: &str,
     ) -> Result<Observation, OpFailure> {
-        let body = body::create_body(task, container, cluster)?;
+        let body = body::create_body(task, container, cluster, &self.gpu_runtime)?;
         limited("created", self.container_limits.create, self.create_or_adopt(&task.arn, name, body)).await
     }
 

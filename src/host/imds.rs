@@ -1,7 +1,9 @@
 //! The instance metadata service (IMDSv2): who this machine is.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::imds::Client;
@@ -41,12 +43,14 @@ impl std::fmt::Debug for Identity {
 #[derive(Debug, Clone)]
 pub(crate) struct Imds {
     client: Client,
+    /// What was told of a missing identity: registrations are tried again and again.
+    told: Arc<Mutex<BTreeSet<&'static str>>>,
 }
 
 impl Imds {
     #[must_use]
     pub(crate) fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, told: Arc::default() }
     }
 
     pub(crate) async fn instance_id(&self) -> Result<InstanceId, ImdsFailure> {
@@ -58,12 +62,31 @@ impl Imds {
     pub(crate) async fn identity(&self) -> Identity {
         const ROOT: &str = "/latest/dynamic/instance-identity";
         let document = self.get("identity document", &format!("{ROOT}/document")).await;
-        let document = document.unwrap_or_else(warn);
+        let document = self.or_empty(document);
         if document.is_empty() {
             return Identity::default();
         }
         let signature = self.get("identity signature", &format!("{ROOT}/signature")).await;
-        Identity { document, signature: signature.unwrap_or_else(warn) }
+        Identity { document, signature: self.or_empty(signature) }
+    }
+
+    /// The first time that it is missing is worth a warning, and so is the first after it was there.
+    fn or_empty(&self, text: Result<String, ImdsFailure>) -> String {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match text {
+            Ok(text) => {
+                told.clear();
+                text
+            }
+            Err(failure) => {
+                if told.insert(failure.item) {
+                    tracing::warn!("registering without it: {failure}");
+                } else {
+                    tracing::debug!("registering without it, still: {failure}");
+                }
+                String::new()
+            }
+        }
     }
 
     async fn get(&self, item: &'static str, path: &str) -> Result<String, ImdsFailure> {
@@ -72,11 +95,6 @@ impl Imds {
         })
         .await
     }
-}
-
-fn warn(failure: ImdsFailure) -> String {
-    tracing::warn!("registering without it: {failure}");
-    String::new()
 }
 
 async fn bounded(

@@ -6,6 +6,7 @@
 
 mod container;
 mod depends;
+mod gpu;
 mod registry;
 mod roles;
 mod secrets;
@@ -92,8 +93,9 @@ fn spec(arn: &TaskArn, raw: &Value) -> Result<TaskSpec, String> {
         return Err("a task without containers".to_owned());
     }
     let volumes = volumes::resolve(arn, &task)?;
-    let containers =
+    let mut containers =
         task.containers.iter().map(|c| container::decode(c, &volumes, &task)).collect::<Result<Vec<_>, _>>()?;
+    gpu::assign(arn, &task, &mut containers)?;
     Ok(TaskSpec { arn: arn.clone(), family: task.family, version: task.version, containers, roles: Roles::default() })
 }
 
@@ -136,6 +138,7 @@ fn bare_container(name: String, image: String) -> ContainerSpec {
         health_check: false,
         restart_policy: None,
         secrets: Vec::new(),
+        gpus: Vec::new(),
     }
 }
 

@@ -133,7 +133,11 @@ async fn expected_offer(node: &NodeTemplate) -> Shape {
     let cores = std::thread::available_parallelism().map_or(1.0, |n| f64::from(u32::try_from(n.get()).unwrap_or(1)));
     let meminfo = tokio::fs::read_to_string("/proc/meminfo").await.unwrap_or_default();
     let memory = node.memory_mib.and_then(|n| u32::try_from(n).ok()).or_else(|| total_mib(&meminfo));
-    Shape { cpu: cpu_units(node.vcpus.unwrap_or(cores)), memory: memory.unwrap_or(FALLBACK_MEMORY_MIB), gpus: 0 }
+    Shape {
+        cpu: cpu_units(node.vcpus.unwrap_or(cores)),
+        memory: memory.unwrap_or(FALLBACK_MEMORY_MIB),
+        gpus: node.gpus,
+    }
 }
 
 #[expect(

@@ -54,6 +54,9 @@ pub struct ContainerSpec {
     /// What is to be fetched with the execution role before the container is made.
     #[serde(default)]
     pub secrets: Vec<SecretRef>,
+    /// The UUIDs of the GPUs that are this container's.
+    #[serde(default)]
+    pub gpus: Vec<String>,
 }
 
 /// Where a secret is, and what it is to become. It holds none.

@@ -66,6 +66,7 @@ fn spec(i: usize) -> TaskSpec {
             health_check: false,
             restart_policy: None,
             secrets: Vec::new(),
+            gpus: Vec::new(),
         }],
         roles: Roles::default(),
     }

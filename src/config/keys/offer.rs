@@ -41,6 +41,27 @@ pub(super) const KEYS: &[Key] = &[
         apply: |d, v| set(&mut d.config.reserved_ports_udp, v.ports()),
     },
     Key {
+        name: "gpus",
+        default: Is("all"),
+        expects: "one of all, none, or a list of GPUs' UUIDs (GPU-...)",
+        help: "The NVIDIA GPUs to offer to jobs. They need the driver and, in Docker, NVIDIA's runtime",
+        apply: |d, v| set(&mut d.config.gpus, v.gpus()),
+    },
+    Key {
+        name: "gpu_wait",
+        default: Is("5m"),
+        expects: "a duration such as 90s or 10m",
+        help: "How long after its boot a host that has GPUs waits for their driver, before it registers without them",
+        apply: |d, v| set(&mut d.config.gpu_wait, v.duration()),
+    },
+    Key {
+        name: "nvidia_runtime",
+        default: Is("nvidia"),
+        expects: "a word of 1 to 128 letters, digits and `- _ .`",
+        help: "Docker's name for the runtime that gives GPUs to containers",
+        apply: |d, v| set(&mut d.config.nvidia_runtime, v.word()),
+    },
+    Key {
         name: "instance_attributes",
         default: Is("{}"),
         expects: "a table of strings, whose names have 1 to 128 letters, digits or `- _ . / \\`, and whose \

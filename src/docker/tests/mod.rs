@@ -60,6 +60,7 @@ impl Job {
             health_check: false,
             restart_policy: None,
             secrets: Vec::new(),
+            gpus: Vec::new(),
         };
         let task = TaskSpec {
             arn: TaskArn::new(format!("arn:aws:ecs:us-east-1:1:task/test/{}-{count}", std::process::id())),

@@ -53,6 +53,7 @@ pub(super) fn decode(wire: &Container, volumes: &Volumes, task: &Task) -> Result
         health_check: wire.health_check_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("docker")),
         restart_policy: wire.restart_policy.as_ref().filter(|policy| policy.enabled).map(restart_policy),
         secrets: collect(&wire.secrets, secrets::secret).map_err(within)?,
+        gpus: Vec::new(),
     })
 }
 

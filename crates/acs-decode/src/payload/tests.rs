@@ -208,7 +208,11 @@ fn what_is_not_implemented_is_refused_by_name() {
         assert!(text.contains(said) && text.contains("\"default\"") && text.contains("yet"), "{text}");
     }
     let of_task = [
-        ("associations", json!([{"type": "gpu", "name": "GPU-1"}]), "GPU"),
+        (
+            "associations",
+            json!([{"type": "elastic-inference", "name": "eia", "containers": ["default"]}]),
+            "elastic-inference",
+        ),
         ("networkMode", json!("awsvpc"), "awsvpc"),
         ("pidMode", json!("host"), "pidMode"),
         ("cpu", json!(0.5), "CPU limit"),
@@ -217,6 +221,25 @@ fn what_is_not_implemented_is_refused_by_name() {
     for (key, field, said) in of_task {
         let text = refused_task(with(task(&[container()]), key, field));
         assert!(text.contains(said) && !text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn gpus_go_to_their_containers_by_uuid() {
+    let named = |name: &str| with(container(), "name", json!(name));
+    let gpu = |uuid: &str, containers: Value| json!({"type": "gpu", "name": uuid, "containers": containers});
+    let two = task(&[named("train"), named("log")]);
+    let associations = json!([gpu("GPU-a", json!(["train"])), gpu("GPU-b", json!(["train"]))]);
+    let spec = spec(with(two.clone(), "associations", associations));
+    let visible = |i: usize| spec.containers[i].environment.get("NVIDIA_VISIBLE_DEVICES").cloned();
+    assert_eq!((visible(0).as_deref(), visible(1)), (Some("GPU-a,GPU-b"), None));
+    assert_eq!((spec.containers[0].gpus.len(), spec.containers[1].gpus.len()), (2, 0));
+    for (containers, said) in
+        [(json!([]), "with 0 containers"), (json!(["train", "log"]), "with 2"), (json!(["x"]), "not have")]
+    {
+        let text = refused_task(with(two.clone(), "associations", json!([gpu("GPU-a", containers)])));
+        assert!(text.starts_with(&format!("resource cannot be initialized for task {ARN}: GPU \"GPU-a\"")), "{text}");
+        assert!(text.contains(said), "{text}");
     }
 }
 

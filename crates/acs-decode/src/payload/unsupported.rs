@@ -5,7 +5,6 @@ use serde_json::Value;
 
 /// Fields that refuse a task when they hold anything: the key, and what it is in words.
 const TASK: &[(&str, &str)] = &[
-    ("associations", "GPU and accelerator associations"),
     ("elasticNetworkInterfaces", "the awsvpc network mode"),
     ("proxyConfiguration", "a proxy configuration"),
     ("attachments", "volume and service attachments"),

@@ -36,6 +36,7 @@ pub(crate) fn spec(id: &str) -> TaskSpec {
             health_check: false,
             restart_policy: None,
             secrets: Vec::new(),
+            gpus: Vec::new(),
         }],
         roles: Roles::default(),
     }
