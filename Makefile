@@ -19,6 +19,9 @@ fmt:    ## Format the Rust sources
 docs:   ## Write the reference of settings again, from the agent's own table
 	@scripts/docs.sh
 
+fuzz:   ## A minute of fuzzing the frames of ACS; FOR=600 for ten
+	@scripts/fuzz.sh $(or $(FOR),60)
+
 bench:  ## The figures in README
 	@cargo bench
 
@@ -26,4 +29,4 @@ clean:  ## Everything that was built or made by tests and demo; what was install
 	@cargo clean
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs bench clean
+.PHONY: help demo test lint fmt docs fuzz bench clean

@@ -29,6 +29,11 @@ pub enum Reaction {
 pub fn react(text: &str) -> Option<Reaction> {
     match ToAgent::decode(text) {
         Ok(message) => Some(handle(message)),
+        // It has no business here, but it is a type of the protocol, and so a sign of life.
+        Err(FrameError::UnknownType(kind)) if FromAgent::is_kind(&kind) => {
+            tracing::debug!("ignored a {kind}, which only agents send");
+            Some(Reaction::Nothing)
+        }
         Err(error) => {
             tracing::warn!("dropped a frame from ACS: {}", chain(&error));
             None
@@ -159,10 +164,55 @@ mod tests {
     fn heartbeats_and_updates_are_answered_here() {
         let ack = reply(frame("HeartbeatMessage", r#"{"healthy":true,"messageId":"h-1"}"#));
         assert_eq!(ack, r#"{"type":"HeartbeatAckRequest","message":{"messageId":"h-1"}}"#);
+        // amazon-ecs-agent does not look at a heartbeat before it answers.
+        let ack = reply(frame("HeartbeatMessage", "{}"));
+        assert_eq!(ack, r#"{"type":"HeartbeatAckRequest","message":{"messageId":""}}"#);
         let update = r#"{"messageId":"u-1","clusterArn":"c","containerInstanceArn":"i","updateInfo":{}}"#;
         for kind in ["StageUpdateMessage", "PerformUpdateMessage"] {
-            let nack = reply(frame(kind, update));
-            assert!(nack.contains(r#""messageId":"u-1","reason":"Updates are disabled""#), "{nack}");
+            let nack = r#"{"type":"NackRequest","message":{"cluster":"c","containerInstance":"i","messageId":"u-1","reason":"Updates are disabled"}}"#;
+            assert_eq!(reply(frame(kind, update)), nack);
+        }
+    }
+
+    #[test]
+    fn a_payloads_addresses_come_from_the_message_and_their_case_does_not_matter() {
+        let message = r#"{"MessageID":"m","clusterARN":"c","ContainerInstanceArn":"i","SEQNUM":3,"Tasks":[{"ARN":"t","DesiredStatus":"STOPPED"}]}"#;
+        let Some(Reaction::Event(event, _)) = react(&format!(r#"{{"Type":"PayloadMessage","Message":{message}}}"#))
+        else {
+            panic!("an event")
+        };
+        let Event::Payload(payload) = *event else { panic!("a payload") };
+        assert_eq!(
+            (payload.message.as_str(), payload.cluster.as_str(), payload.container_instance.as_str()),
+            ("m", "c", "i")
+        );
+        assert_eq!((payload.seq_num, payload.tasks[0].arn.as_str()), (3, "t"));
+        // The type itself is exact.
+        assert_eq!(react(&format!(r#"{{"type":"payloadmessage","message":{message}}}"#)), None);
+    }
+
+    /// There is no reply that refuses an attachment: ECS takes silence for a no once the attachment's time is up.
+    #[test]
+    fn attachments_are_refused_by_silence() {
+        let message =
+            r#"{"messageId":"m","clusterArn":"c","containerInstanceArn":"i","taskArn":"t","waitTimeoutMs":1000}"#;
+        for kind in
+            ["AttachTaskNetworkInterfacesMessage", "AttachInstanceNetworkInterfacesMessage", "ConfirmAttachmentMessage"]
+        {
+            assert_eq!(frame(kind, message), Some(Reaction::Nothing), "{kind}");
+        }
+    }
+
+    #[test]
+    fn types_that_only_agents_send_are_a_sign_of_life_and_nothing_else() {
+        for kind in [
+            "AckRequest",
+            "NackRequest",
+            "HeartbeatAckRequest",
+            "IAMRoleCredentialsAckRequest",
+            "TaskStopVerificationMessage",
+        ] {
+            assert_eq!(frame(kind, "{}"), Some(Reaction::Nothing), "{kind}");
         }
     }
 
@@ -190,10 +240,11 @@ mod tests {
         for kind in [
             "ErrorMessage",
             "ServerException",
+            "BadRequestException",
+            "InvalidClusterException",
+            "InvalidInstanceException",
             "AccessDeniedException",
             "CloseMessage",
-            "ConfirmAttachmentMessage",
-            "AttachTaskNetworkInterfacesMessage",
             "IAMRoleCredentialsMessage",
         ] {
             assert_eq!(frame(kind, "{}"), Some(Reaction::Nothing), "{kind}");

@@ -27,6 +27,8 @@ const STEP: Duration = Duration::from_secs(30);
 /// As amazon-ecs-agent's; tungstenite's own buffers are 128 KiB each, of which an idle session uses none.
 const READ_BUFFER: usize = 4 * 1024;
 const WRITE_BUFFER: usize = 32 * 1024;
+/// A payload of ten tasks with the longest of environments is a tenth of this; who sends more would fill the host's memory.
+const FRAME_MAX: usize = 16 * 1024 * 1024;
 /// Characters of a refusal's body that are worth a log line.
 const BODY: usize = 300;
 
@@ -84,7 +86,11 @@ async fn upgrade(request: Request<()>, network: &Network) -> Result<Socket, Clos
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("TCP_NODELAY on a connection to ECS: {error}");
     }
-    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_frame_size(Some(FRAME_MAX))
+        .max_message_size(Some(FRAME_MAX));
     let upgrade = client_async_tls_with_config(request, stream, Some(config), network.websocket_tls());
     match timeout(STEP, upgrade).await {
         Ok(Ok((socket, _response))) => Ok(socket),
