@@ -126,6 +126,6 @@ mod tests {
     #[test]
     fn what_is_no_json_is_placed_and_not_quoted() {
         let why = variables("{\"EngineAuthData\": \"hunter2\n").unwrap_err();
-        assert!(why.starts_with("line 1 column") && !why.contains("hunter2"), "{why}");
+        assert!(why.starts_with("line 2 column 0") && !why.contains("hunter2"), "{why}");
     }
 }

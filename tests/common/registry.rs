@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
@@ -102,6 +103,16 @@ impl Registry {
         let mut command = Command::new("docker");
         command.args(["image", "inspect", &self.image(name)]).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().unwrap().success()
+    }
+
+    /// How many pulls from it Docker's own events tell of.
+    pub(crate) fn pulls(&self) -> usize {
+        let second = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let since = second(std::fs::metadata(self.file("users")).unwrap().modified().unwrap()).to_string();
+        let until = (second(SystemTime::now()) + 1).to_string();
+        let filters = ["--filter", "type=image", "--filter", "event=pull"];
+        let events = docker(&[&["events", "--since", &since, "--until", &until], &filters[..]].concat());
+        events.lines().filter(|line| line.contains(&self.host())).count()
     }
 
     /// How many lines of its log have all these parts: each request that it answered is one.

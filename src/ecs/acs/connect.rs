@@ -7,7 +7,6 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use http::{Request, Response, Uri};
 use node_core::{ApiFailure, CloseCause};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error;
@@ -18,9 +17,9 @@ use super::SessionParams;
 use super::url::{Caller, websocket_url};
 use crate::ecs::failure::one_line;
 use crate::ecs::sign::sign;
-use crate::net::Network;
+use crate::net::{Network, Stream};
 
-pub(in crate::ecs) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(in crate::ecs) type Socket = WebSocketStream<MaybeTlsStream<Stream>>;
 
 /// For the TCP connection, and again for TLS and the upgrade (amazon-ecs-agent, `ecs-agent/wsclient/client.go`).
 const STEP: Duration = Duration::from_secs(30);
@@ -82,10 +81,6 @@ async fn upgrade(request: Request<()>, network: &Network) -> Result<Socket, Clos
         Ok(Err(e)) => return Err(CloseCause::Failed(format!("{host}:{port}: {e}"))),
         Err(_) => return Err(late("a TCP connection to ECS")),
     };
-    // Acknowledgements are small and waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!("TCP_NODELAY on a connection to ECS: {error}");
-    }
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
