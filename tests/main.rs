@@ -13,6 +13,8 @@ mod boto3;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod container_policies;
+#[cfg(test)]
 mod docker_daemon;
 #[cfg(test)]
 mod durability;

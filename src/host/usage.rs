@@ -86,4 +86,37 @@ mod tests {
         assert!(usage.memory_used_bytes > 0 && usage.memory_used_bytes < usage.memory_total_bytes);
         assert!(usage.disk.is_some_and(|disk| disk.available_bytes <= disk.total_bytes));
     }
+
+    #[test]
+    fn the_figures_are_those_of_the_kernel_and_of_df() {
+        let usage = HostMonitor::new().unwrap().sample(Path::new("/usr/bin"));
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
+        let kib = |key: &str| -> u64 {
+            let line = meminfo.lines().find(|line| line.starts_with(key)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        assert_eq!(usage.memory_total_bytes, kib("MemTotal:") * 1024);
+        let used = (kib("MemTotal:") - kib("MemAvailable:")) * 1024;
+        // Others allocate and free between the two looks.
+        assert!(usage.memory_used_bytes.abs_diff(used) < usage.memory_total_bytes / 4, "{usage:?} {used}");
+        assert!(usage.load.is_some_and(|load| load.iter().all(|average| *average >= 0.0)));
+        let df = std::process::Command::new("df").args(["-B1", "--output=size,target", "/usr/bin"]).output().unwrap();
+        let df = String::from_utf8(df.stdout).unwrap();
+        let mut words = df.lines().nth(1).unwrap().split_whitespace();
+        let disk = usage.disk.unwrap();
+        assert_eq!(disk.total_bytes.to_string(), words.next().unwrap());
+        assert_eq!(disk.mount_point, Path::new(words.next().unwrap()));
+    }
+
+    #[test]
+    fn a_busy_core_shows_in_the_second_sample() {
+        let mut monitor = HostMonitor::new().unwrap();
+        let since = std::time::Instant::now();
+        // The very interval that the figure needs.
+        while since.elapsed() < sysinfo::MINIMUM_CPU_UPDATE_INTERVAL * 2 {
+            std::hint::spin_loop();
+        }
+        let usage = monitor.sample(Path::new("/"));
+        assert!(usage.cpu_percent > 0.0 && usage.cpu_percent <= 100.0, "{usage:?}");
+    }
 }

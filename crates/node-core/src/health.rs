@@ -99,7 +99,7 @@ mod tests {
             assert!(!creates(&hand.on(Event::Observed(db.clone(), shown(status)))));
         }
         while !hand.node.take_saves().is_empty() {}
-        let commands = hand.on(Event::Observed(db.clone(), shown(HealthStatus::Healthy)));
+        let commands = hand.on(Event::Observed(db, shown(HealthStatus::Healthy)));
         assert!(creates(&commands), "{commands:?}");
         hand.node.take_saves();
         let saves = hand.node.take_saves();

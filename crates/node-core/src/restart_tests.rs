@@ -56,7 +56,7 @@ fn a_container_that_ran_long_enough_is_started_again_and_ecs_hears_nothing_of_it
     assert!(!starts(&hand.on(Event::Observed(name.clone(), exited(5, 1)))));
     let commands = hand.on(Event::Started(name.clone(), Ok(seen(Running::Running))));
     assert!(submitted(&commands).is_none());
-    assert!(hand.on(Event::Observed(name.clone(), exited(5, 1))).is_empty(), "a late look at the run before");
+    assert!(hand.on(Event::Observed(name, exited(5, 1))).is_empty(), "a late look at the run before");
     assert_eq!(restarts(&hand), Some(1));
     assert_eq!(hand.node.running_tasks()[0].containers[0].restarts, Some(1));
 }
