@@ -1,7 +1,7 @@
 //! Who is this host, and where does it belong? Asked until answered, with one log line a try: a host whose endpoint is not
 //! reachable at start joins as soon as it is.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use node_core::{Backoff, ClusterRef, InstanceId, Rng};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::{self, Clients};
 use crate::config::{Config, Home};
 use crate::ecs::Ecs;
-use crate::host::imds::Imds;
+use crate::host::imds::{Imds, Location};
 use crate::instance::batch;
 use crate::net::Network;
 
@@ -24,6 +24,8 @@ pub(super) struct Cloud {
     pub(super) ecs: Arc<Ecs>,
     pub(super) instance: InstanceId,
     pub(super) cluster: ClusterRef,
+    /// Empty until IMDS has told it.
+    pub(super) location: OnceLock<Location>,
 }
 
 /// Finds out, and tells the loop once.
@@ -64,5 +66,5 @@ async fn identify(config: &Config) -> anyhow::Result<Cloud> {
         Home::ComputeEnvironment(name) => batch::cluster_of(&clients.batch, name).await?,
     };
     let ecs = Ecs::new(clients.ecs.clone(), cluster.clone()).through(clients.network.clone());
-    Ok(Cloud { ecs: Arc::new(ecs), imds, clients, instance, cluster })
+    Ok(Cloud { ecs: Arc::new(ecs), imds, clients, instance, cluster, location: OnceLock::new() })
 }
