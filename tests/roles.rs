@@ -17,8 +17,9 @@ fetch one $AWS_CONTAINER_CREDENTIALS_FULL_URI
 fetch task $ECS_CONTAINER_METADATA_URI_V4/taskWithTags
 fetch self $ECS_CONTAINER_METADATA_URI_V4
 fetch first $ECS_CONTAINER_METADATA_URI_V4/stats
-sleep 1.1
-fetch stats $ECS_CONTAINER_METADATA_URI_V4/stats
+cp /work/first /work/next
+while cmp -s /work/first /work/next; do sleep 0.2; wget -qO /work/next $ECS_CONTAINER_METADATA_URI_V4/stats; done
+mv /work/next /work/stats
 fetch all $ECS_CONTAINER_METADATA_URI_V4/task/stats
 while [ ! -e /work/again ]; do sleep 0.05; done
 fetch two $AWS_CONTAINER_CREDENTIALS_FULL_URI
