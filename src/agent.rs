@@ -251,7 +251,9 @@ impl Agent {
     fn identified(&mut self, cloud: Cloud) {
         let now = self.clock.now();
         let event = Event::Identified { instance: cloud.instance.clone(), cluster: cloud.cluster.clone() };
-        self.cloud = Some(Arc::new(cloud));
+        let cloud = Arc::new(cloud);
+        self.locate(Arc::clone(&cloud));
+        self.cloud = Some(cloud);
         self.node.handle(event, now);
     }
 }

@@ -1,7 +1,7 @@
 //! Who is this host, and where does it belong? Asked until answered, with one log line a try: a host whose endpoint is not
 //! reachable at start joins as soon as it is.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use node_core::{Backoff, ClusterRef, Event, Home as Found, InstanceId, Rng};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::{self, Clients};
 use crate::config::{Config, Home};
 use crate::ecs::Ecs;
-use crate::host::imds::Imds;
+use crate::host::imds::{Imds, Location};
 use crate::instance::batch;
 use crate::net::Network;
 
@@ -25,6 +25,8 @@ pub(super) struct Cloud {
     pub(super) ecs: Arc<Ecs>,
     pub(super) instance: InstanceId,
     pub(super) cluster: ClusterRef,
+    /// Empty until IMDS has told it.
+    pub(super) location: OnceLock<Location>,
 }
 
 /// Who this host was when it last ran: what it falls back on while Batch does not say where it belongs.
@@ -102,7 +104,7 @@ async fn identify(config: &Config, known: Option<&Known>, events: &mpsc::Sender<
         (Err(error), None) => return Err(error.into()),
     };
     let ecs = Arc::new(Ecs::new(clients.ecs.clone(), cluster.clone()).through(clients.network.clone()));
-    Ok(Cloud { ecs, imds, clients, instance, cluster })
+    Ok(Cloud { ecs, imds, clients, instance, cluster, location: OnceLock::new() })
 }
 
 impl Cloud {
@@ -110,6 +112,7 @@ impl Cloud {
     pub(super) fn in_cluster(&self, cluster: ClusterRef) -> Self {
         let clients = self.clients.clone();
         let ecs = Arc::new(Ecs::new(clients.ecs.clone(), cluster.clone()).through(clients.network.clone()));
-        Self { ecs, clients, cluster, imds: self.imds.clone(), instance: self.instance.clone() }
+        let (imds, instance, location) = (self.imds.clone(), self.instance.clone(), self.location.clone());
+        Self { ecs, clients, cluster, imds, instance, location }
     }
 }

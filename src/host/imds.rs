@@ -40,6 +40,14 @@ impl std::fmt::Debug for Identity {
     }
 }
 
+/// Where the instance is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub(crate) zone: Option<String>,
+    pub(crate) zone_id: Option<String>,
+    pub(crate) vpc: Option<String>,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Imds {
     client: Client,
@@ -87,6 +95,24 @@ impl Imds {
                 String::new()
             }
         }
+    }
+
+    /// Whatever of it IMDS tells; amazon-ecs-agent does without the rest, too.
+    pub(crate) async fn location(&self) -> Location {
+        let (zone, zone_id, mac) = tokio::join!(
+            self.get("availability zone", "/latest/meta-data/placement/availability-zone"),
+            self.get("availability zone id", "/latest/meta-data/placement/availability-zone-id"),
+            self.get("mac", "/latest/meta-data/mac")
+        );
+        let vpc = match mac {
+            Ok(mac) => {
+                let path = format!("/latest/meta-data/network/interfaces/macs/{}/vpc-id", mac.trim());
+                self.get("VPC", &path).await.ok()
+            }
+            Err(_) => None,
+        };
+        let plain = |text: String| text.trim().to_owned();
+        Location { zone: zone.ok().map(plain), zone_id: zone_id.ok().map(plain), vpc: vpc.map(plain) }
     }
 
     async fn get(&self, item: &'static str, path: &str) -> Result<String, ImdsFailure> {
@@ -156,6 +182,17 @@ mod tests {
         let identity = imds.identity().await;
         assert_eq!((identity.document.as_str(), identity.signature.as_str()), ("{ \"a\" : 1 }", "Qk1=\nx"));
         assert!(!format!("{identity:?}").contains("Qk1"));
+    }
+
+    #[tokio::test]
+    async fn a_location_is_what_there_is_of_it() {
+        let router = Router::new()
+            .route("/latest/meta-data/placement/availability-zone", get(|| async { "us-east-1a" }))
+            .route("/latest/meta-data/mac", get(|| async { "0e:01" }))
+            .route("/latest/meta-data/network/interfaces/macs/0e:01/vpc-id", get(|| async { "vpc-1" }));
+        let expected = Location { zone: Some("us-east-1a".into()), zone_id: None, vpc: Some("vpc-1".into()) };
+        assert_eq!(imds(router).await.location().await, expected);
+        assert_eq!(imds(Router::new()).await.location().await, Location::default());
     }
 
     #[tokio::test]
