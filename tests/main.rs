@@ -25,6 +25,8 @@ mod logs;
 #[cfg(test)]
 mod node_life;
 #[cfg(test)]
+mod plane_restart;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod signals;

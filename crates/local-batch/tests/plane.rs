@@ -203,6 +203,14 @@ async fn the_metadata_service_wants_a_token() {
     assert_eq!(get("meta-data/instance-id").await.body, instance);
     assert_eq!(get("meta-data/placement/region").await.body, "us-east-1");
     assert_eq!(get("meta-data/spot/instance-action").await.status, 404);
+    // amazon-ecs-agent ends without these two.
+    let mac = get("meta-data/mac").await.body;
+    assert_eq!(get("meta-data/network/interfaces/macs/").await.body, format!("{mac}/"));
+    for (name, begins) in [("vpc-id", "vpc-"), ("subnet-id", "subnet-")] {
+        let found = get(&format!("meta-data/network/interfaces/macs/{mac}/{name}")).await.body;
+        assert!(found.starts_with(begins), "{name}: {found}");
+    }
+    assert_eq!(get("meta-data/network/interfaces/macs/06:00/vpc-id").await.status, 404);
     assert_eq!(get("dynamic/instance-identity/document").await.json()["instanceId"], instance.as_str());
     let role = get("meta-data/iam/security-credentials/").await.body;
     let credentials = get(&format!("meta-data/iam/security-credentials/{role}")).await.json();
