@@ -29,8 +29,8 @@ fn everything_is_as_it_was_but_the_sessions() {
     let before = format!("{:?}", (&w.state.runnable, &w.state.order, &w.state.dependents, &w.state.deadlines));
     let debug =
         |w: &World| format!("{:?}", (&w.state.jobs, &w.state.queues, &w.state.definitions, &w.state.environments));
-    let tables = debug(&w);
     let mut again = restored(&mut w, 2_000);
+    let tables = debug(&w);
     let state = &again.state;
     assert_eq!(format!("{:?}", (&state.runnable, &state.order, &state.dependents, &state.deadlines)), before);
     assert_eq!(debug(&again), tables);
