@@ -28,6 +28,8 @@ mod job;
 mod logs;
 #[cfg(test)]
 mod node_life;
+#[cfg(test)]
+mod plane_restart;
 mod registration;
 #[cfg(test)]
 mod registry;

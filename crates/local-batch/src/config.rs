@@ -57,6 +57,12 @@ pub enum PlaneError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the state kept in {path} cannot be used; move it away to begin anew", path = path.display())]
+    State {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("docker_host {host:?} cannot be used; give unix:///path/to/docker.sock")]
     Docker {
         host: String,

@@ -128,7 +128,7 @@ impl State {
         let Some(task) = self.tasks.get_mut(arn).filter(|task| task.status != TaskStatus::Stopped) else { return };
         task.status = TaskStatus::Stopped;
         task.stopped_at = Some(now);
-        task.stop_code = Some(stop_code);
+        task.stop_code = Some(stop_code.into());
         task.stopped_reason = Some(reason.to_owned());
         task.delivery = Delivery::Acked;
         let ending = Ending {

@@ -163,7 +163,7 @@ pub(crate) struct ContainerOverrides {
 }
 
 /// What a container takes from an instance.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Shape {
     /// CPU units, 1024 a vCPU.
     pub(crate) cpu: u32,
