@@ -47,14 +47,14 @@ impl<K: Ord + Clone, V> Table<K, V> {
         self.entries.entry(key).or_insert_with(make)
     }
 
-    pub(crate) fn remove<Q>(&mut self, key: &Q)
+    pub(crate) fn remove<Q>(&mut self, key: &Q) -> Option<V>
     where
         K: std::borrow::Borrow<Q>,
         Q: Ord + ?Sized,
     {
-        if let Some((key, _)) = self.entries.remove_entry(key) {
-            self.touched.insert(key);
-        }
+        let (key, value) = self.entries.remove_entry(key)?;
+        self.touched.insert(key);
+        Some(value)
     }
 
     /// All of them count as changed.
