@@ -68,6 +68,9 @@ pub struct ContainerState {
     pub(crate) retry_at: Option<Timestamp>,
     #[serde(skip)]
     pub(crate) failures: u32,
+    /// A start got no answer: until Docker has been asked, the container may run, or have run.
+    #[serde(skip)]
+    pub(crate) start_unsure: bool,
     #[serde(skip)]
     pub(crate) pull: PullState,
 }
@@ -98,6 +101,7 @@ impl ContainerState {
             op: None,
             retry_at: None,
             failures: 0,
+            start_unsure: false,
             pull: PullState::default(),
         }
     }

@@ -32,6 +32,7 @@ impl Node {
         for (name, seen) in &list {
             self.observe(name, seen, now);
         }
+        self.tasks.values_mut().for_each(|task| task.recalled = false);
         let listed: std::collections::BTreeSet<_> = list.into_iter().map(|(name, _)| name).collect();
         let unlisted = self.tasks.values().flat_map(|t| &t.record.containers).filter(|c| {
             matches!(c.stage, Stage::Created | Stage::Running) && c.op.is_none() && !listed.contains(&c.docker_name)
@@ -60,6 +61,13 @@ impl Node {
 
     pub(crate) fn on_observed(&mut self, name: &DockerName, seen: &Observation, now: Timestamp) {
         self.observe(name, seen, now);
+        let Some((arn, i)) = self.names.get(name).cloned() else { return };
+        let state = self.tasks.get_mut(&arn).and_then(|t| t.record.containers.get_mut(i));
+        if let Some(state) = state.filter(|c| c.start_unsure) {
+            state.start_unsure = false;
+            state.retry_at = None;
+            self.touch(&arn);
+        }
     }
 
     /// Docker does not know a container that should be there. One that was never made is no loss.
@@ -110,7 +118,7 @@ impl Node {
         };
         match result {
             Ok(seen) => self.observe(name, &seen, now),
-            Err(OpFailure::Unreachable(_)) => self.look_again(&arn, i, now),
+            Err(OpFailure::Unreachable(_)) => self.start_unanswered(&arn, i, now),
             Err(OpFailure::Refused { name: error, text }) if error == TIMEOUT_ERROR => {
                 // It may run after all: stop it, and let what Docker then shows decide.
                 self.blame(&arn, i, format!("{error}: {text}"));
@@ -250,11 +258,13 @@ impl Node {
         state.retry_at = Some(now.after(self.rng.between(full / 2, full)));
     }
 
-    /// Whether a start that got no answer took effect is unknown. Starting again could run an ended container twice, so the
-    /// node first asks for the whole truth.
-    fn look_again(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
+    /// Whether a start that got no answer took effect is unknown. Starting again could run an ended container twice, and giving
+    /// the container up could leave it running: Docker is asked until it says.
+    fn start_unanswered(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
+        if let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) {
+            state.start_unsure = true;
+        }
         self.retry_later(arn, i, now);
-        self.commands.push_back(Command::Reconcile);
     }
 
     fn blame(&mut self, arn: &TaskArn, i: usize, error: String) {

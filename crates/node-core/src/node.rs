@@ -107,7 +107,7 @@ impl Node {
         };
         for record in saved.tasks {
             node.next_order = node.next_order.max(record.order + 1);
-            node.insert(Task::new(record));
+            node.insert(Task::recalled(record));
         }
         node
     }
@@ -220,9 +220,8 @@ impl Node {
     fn task_wakes_at(&self, task: &Task) -> Option<Timestamp> {
         let containers = &task.record.containers;
         let retry = containers.iter().filter(|_| self.docker_up).filter_map(|c| c.retry_at).min();
-        let submit = (task.in_flight.is_none() && self.can_submit())
-            .then(|| task.record.report().map(|_| task.submit_after))
-            .flatten();
+        let submit =
+            (task.in_flight.is_none() && self.can_submit()).then(|| task.report().map(|_| task.submit_after)).flatten();
         let cleanup = task.cleanup_due(&self.policy).filter(|_| self.docker_up);
         retry.into_iter().chain(submit).chain(cleanup).min()
     }
@@ -328,3 +327,7 @@ impl Node {
 #[cfg(test)]
 #[path = "node_tests.rs"]
 pub(crate) mod tests;
+
+#[cfg(test)]
+#[path = "doubt_tests.rs"]
+mod doubt_tests;

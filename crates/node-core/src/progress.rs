@@ -48,6 +48,8 @@ impl Slots {
 enum Step {
     Pull,
     Queue,
+    /// Ask Docker how far the container is.
+    Look,
     Stop,
     /// Over without Docker's help.
     Fail(Option<ExitCode>, Option<String>),
@@ -72,8 +74,7 @@ impl Node {
         let cleanup = task.cleanup_due(&self.policy).is_some_and(|at| at <= now);
         let mut failed = false;
         for i in 0..task.record.containers.len() {
-            let Some(step) = self.tasks.get(arn).and_then(|t| next_step(&t.record, i, self.docker_up, cleanup, now))
-            else {
+            let Some(step) = self.tasks.get(arn).and_then(|t| next_step(t, i, self.docker_up, cleanup, now)) else {
                 continue;
             };
             failed |= matches!(step, Step::Fail(..));
@@ -129,6 +130,11 @@ impl Node {
                     self.slots.starts.push_back(name);
                 }
                 (Op::Queued, None)
+            }
+            Step::Look => {
+                self.retry_later(arn, i, now);
+                self.commands.push_back(Command::Inspect { name });
+                return;
             }
             Step::Stop => {
                 let Some(id) = id else { return };
@@ -299,13 +305,15 @@ impl Task {
         if self.record.cleaned {
             return Some(stopped.after(REMEMBER_FOR));
         }
-        // While a removal is under way or waits for its retry, the clock alone has nothing to add.
-        let removing = self.record.containers.iter().any(|c| c.op == Some(Op::Remove) || c.retry_at.is_some());
-        (!removing).then(|| stopped.after(policy.cleanup_wait))
+        // While an operation is under way (a removal, or a start whose answer is slower than the container's end) or waits for
+        // its retry, the clock alone has nothing to add.
+        let busy = self.record.containers.iter().any(|c| c.op.is_some() || c.retry_at.is_some());
+        (!busy).then(|| stopped.after(policy.cleanup_wait))
     }
 }
 
-fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now: Timestamp) -> Option<Step> {
+fn next_step(task: &Task, i: usize, docker_up: bool, cleanup: bool, now: Timestamp) -> Option<Step> {
+    let record = &task.record;
     let (spec, state) = (record.spec.containers.get(i)?, record.containers.get(i)?);
     if state.stage == Stage::Stopped {
         // By name and whether or not one is known: a create that timed out may have made it after all.
@@ -315,8 +323,11 @@ fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now:
     if !state.free(now) {
         return None;
     }
+    if state.start_unsure {
+        return docker_up.then_some(Step::Look);
+    }
     if record.winding_down() {
-        return wind_down(record, spec, i, docker_up);
+        return wind_down(task, spec, i, docker_up);
     }
     if !docker_up || state.op == Some(Op::Queued) {
         return None;
@@ -336,11 +347,13 @@ fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now:
     }
 }
 
-/// A container that has not run is simply over; one that runs is stopped once nothing that depends on it runs any more.
-fn wind_down(record: &TaskRecord, spec: &ContainerSpec, i: usize, docker_up: bool) -> Option<Step> {
+/// A container that has not run is simply over; one that runs is stopped once nothing that depends on it runs any more. After a
+/// restart Docker alone knows which it is: that a container runs is not saved before it is started.
+fn wind_down(task: &Task, spec: &ContainerSpec, i: usize, docker_up: bool) -> Option<Step> {
+    let record = &task.record;
     let state = record.containers.get(i)?;
     if state.stage < Stage::Running {
-        return Some(Step::Fail(None, None));
+        return (!task.recalled).then_some(Step::Fail(None, None));
     }
     let depended_on = record.spec.containers.iter().zip(&record.containers).any(|(other, other_state)| {
         other_state.stage == Stage::Running && other.depends_on.iter().any(|d| d.container == spec.name)

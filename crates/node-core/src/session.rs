@@ -211,7 +211,9 @@ impl Node {
 
     /// A host that ECS has deregistered and that runs nothing registers again at once; one with tasks first lets them end.
     fn reregister_if_free(&mut self) {
-        if !self.session.inactive || self.live_tasks() > 0 || self.session.registering {
+        // ECS hangs up on an instance that deregisters before it answers the call: the host is leaving, not to join again.
+        let leaving = matches!(self.phase(), Phase::Deregistering | Phase::Terminating);
+        if leaving || !self.session.inactive || self.live_tasks() > 0 || self.session.registering {
             return;
         }
         self.session.inactive = false;

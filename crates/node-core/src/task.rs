@@ -190,6 +190,8 @@ fn container_change(name: ContainerName, state: &ContainerState) -> ContainerCha
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) record: TaskRecord,
+    /// An earlier process's: what its last step did is not on record, so it may be further until Docker has told.
+    pub(crate) recalled: bool,
     /// The one request under way.
     pub(crate) in_flight: Option<StateChange>,
     pub(crate) submit_after: Timestamp,
@@ -198,7 +200,18 @@ pub(crate) struct Task {
 
 impl Task {
     pub(crate) fn new(record: TaskRecord) -> Self {
-        Self { record, in_flight: None, submit_after: Timestamp(0), backoff: outbox::RETRY }
+        Self { record, recalled: false, in_flight: None, submit_after: Timestamp(0), backoff: outbox::RETRY }
+    }
+
+    /// A task that an earlier process left behind.
+    pub(crate) fn recalled(record: TaskRecord) -> Self {
+        Self { recalled: true, ..Self::new(record) }
+    }
+
+    /// The next thing to tell ECS, if there is one that is certain: it may have been told more than is on record.
+    pub(crate) fn report(&self) -> Option<StateChange> {
+        let change = self.record.report()?;
+        (!self.recalled || change.status == TaskStatus::Stopped).then_some(change)
     }
 }
 
