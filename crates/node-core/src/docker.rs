@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::command::{Command, Notice};
 use crate::container::{Moved, Op, Stage};
 use crate::event::{Observation, OpFailure, Running};
+use crate::fault::{self, Fault};
 use crate::ids::{DockerName, TaskArn};
 use crate::node::Node;
 use crate::time::Timestamp;
@@ -262,7 +263,7 @@ impl Node {
     /// the container up could leave it running: Docker is asked until it says.
     fn start_unanswered(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
         if let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) {
-            state.start_unsure = true;
+            state.start_unsure = !fault::is(Fault::StartsTwice);
         }
         self.retry_later(arn, i, now);
     }

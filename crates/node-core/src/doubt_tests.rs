@@ -5,7 +5,7 @@ use crate::*;
 
 /// Through JSON, as the store does it: what is under way does not survive.
 fn restarted(first: &Hand) -> Hand {
-    let on_disk = |task: &crate::task::Task| serde_json::to_string(&task.record).unwrap();
+    let on_disk = |task: &task::Task| serde_json::to_string(&task.record).unwrap();
     let tasks = first.node.tasks.values().map(|t| serde_json::from_str(&on_disk(t)).unwrap()).collect();
     let mut hand = Hand::restored(policy(), Saved { node: first.node.record.clone(), tasks });
     hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::command::{Command, Notice, PullMode};
 use crate::container::{Op, Stage};
+use crate::fault::{self, Fault};
 use crate::ids::{DockerName, ExitCode, TaskArn};
 use crate::node::{Node, Policy, PullBehavior};
 use crate::roles::RoleKind;
@@ -299,7 +300,7 @@ impl Task {
     /// When this task's containers are to be removed, or its memory dropped: after it was reported, never before.
     pub(crate) fn cleanup_due(&self, policy: &Policy) -> Option<Timestamp> {
         let stopped = self.record.stopped_at?;
-        if self.record.live() {
+        if self.record.live() || fault::is(Fault::NeverCleansUp) {
             return None;
         }
         if self.record.cleaned {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::backoff::Backoff;
 use crate::command::{ContainerChange, StateChange, TaskStatus};
 use crate::container::{ContainerState, Stage};
+use crate::fault::{self, Fault};
 use crate::ids::{ContainerName, TaskArn};
 use crate::outbox;
 use crate::spec::TaskSpec;
@@ -139,9 +140,10 @@ impl TaskRecord {
         if status == self.sent && news.is_empty() {
             return None;
         }
+        let back = fault::is(Fault::StepsBack) && status == self.sent;
         Some(StateChange {
             task: self.spec.arn.clone(),
-            status: status.max(TaskStatus::Pending),
+            status: if back { TaskStatus::Pending } else { status.max(TaskStatus::Pending) },
             reason: self.reason.clone(),
             containers: news,
             pull_started_at: self.pull_stopped_at.and(self.pull_started_at),
@@ -179,7 +181,7 @@ fn container_change(name: ContainerName, state: &ContainerState) -> ContainerCha
         name,
         status: state.status(),
         runtime_id: state.docker_id.clone(),
-        exit_code: state.exit_code,
+        exit_code: state.exit_code.filter(|_| !fault::is(Fault::NoCode)),
         reason: state.reason.clone(),
         image_digest: state.image_digest.clone(),
         bindings: state.bindings.clone(),
