@@ -9,6 +9,9 @@ demo:   ## Poller and processor, end to end in Docker on this machine; ARGS="--h
 test:   ## All tests; installs what they need
 	@scripts/test.sh
 
+sim:    ## The simulated world of node-sim; SEEDS=100000, or ARGS="--replay SEED"
+	@scripts/sim.sh --seeds $(or $(SEEDS),5000) $(ARGS)
+
 lint:   ## clippy and shellcheck, warnings denied
 	@scripts/lint-scripts.sh
 	@scripts/lint.sh
@@ -29,4 +32,4 @@ clean:  ## Everything that was built or made by tests and demo; what was install
 	@cargo clean
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs fuzz bench clean
+.PHONY: help demo test sim lint fmt docs fuzz bench clean

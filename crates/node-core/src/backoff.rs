@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::fault;
+
 /// SplitMix64: the seed comes from the shell (or from a simulation), so the same seed gives the same run.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
@@ -46,7 +48,7 @@ impl Backoff {
     pub fn next(&mut self, rng: &mut Rng) -> Duration {
         let full = self.first.saturating_mul(1u32.checked_shl(self.attempts).unwrap_or(u32::MAX)).min(self.cap);
         self.attempts = self.attempts.saturating_add(1).min(30);
-        rng.between(self.first.min(full) / 2, full)
+        rng.between(self.first.min(full) / 2, full) + Duration::from_millis(fault::noise())
     }
 
     pub fn reset(&mut self) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::command::{Command, Notice};
 use crate::container::{Moved, Op, Stage};
 use crate::event::{Observation, OpFailure, Running};
+use crate::fault::{self, Fault};
 use crate::ids::{DockerName, ExitCode, TaskArn};
 use crate::node::Node;
 use crate::time::Timestamp;
@@ -36,6 +37,7 @@ impl Node {
         for (name, seen) in &list {
             self.observe(name, seen, now);
         }
+        self.tasks.values_mut().for_each(|task| task.recalled = false);
         let listed: std::collections::BTreeSet<_> = list.into_iter().map(|(name, _)| name).collect();
         let unlisted = self.tasks.values().flat_map(|t| &t.record.containers).filter(|c| {
             matches!(c.stage, Stage::Created | Stage::Running)
@@ -132,7 +134,7 @@ impl Node {
                 self.note_restarted(name, &arn, i);
                 self.observe(name, &seen, now);
             }
-            Err(OpFailure::Unreachable(_)) => self.look_again(&arn, i, now),
+            Err(OpFailure::Unreachable(_)) => self.start_unanswered(&arn, i, now),
             Err(OpFailure::Refused { name: error, text }) if UNSURE.contains(&error) || text.ends_with("EOF") => {
                 // It may run after all: stop it, and let what Docker then shows decide.
                 self.blame(&arn, i, format!("{error}: {text}"));
@@ -284,14 +286,13 @@ impl Node {
         state.retry_at = Some(now.after(self.rng.between(full / 2, full)));
     }
 
-    /// Whether a start that got no answer took effect is unknown. Starting again could run an ended container twice, so the
-    /// node first asks for the whole truth.
-    fn look_again(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
-        self.retry_later(arn, i, now);
+    /// Whether a start that got no answer took effect is unknown. Starting again could run an ended container twice, and giving
+    /// the container up could leave it running: Docker is asked until it says.
+    fn start_unanswered(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
         if let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) {
-            state.unsure = true;
+            state.unsure = !fault::is(Fault::StartsTwice);
         }
-        self.commands.push_back(Command::Reconcile);
+        self.retry_later(arn, i, now);
     }
 
     /// Takes in what a health check says of a container that runs.

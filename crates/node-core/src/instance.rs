@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::backoff::Backoff;
 use crate::command::{Command, Notice};
 use crate::event::{ApiFailure, TaskCounts};
+use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::time::Timestamp;
 
@@ -144,6 +145,9 @@ impl Node {
 
     /// Takes the next step of the node's life, if one is due.
     pub(crate) fn leave(&mut self, now: Timestamp) {
+        if fault::is(Fault::LeavesEarly) && self.phase() == Phase::Active && self.live_tasks() > 3 {
+            self.enter(Phase::Terminating, "fault", now);
+        }
         if self.phase() == Phase::Active
             && self.session.registered
             && let Some(timeout) = self.policy.idle_timeout
@@ -279,7 +283,7 @@ impl Node {
 
     /// Termination is asked for until the host is gone.
     pub(crate) fn on_terminated(&mut self, result: Result<(), ApiFailure>, now: Timestamp) {
-        self.leaving.call_under_way = false;
+        self.leaving.call_under_way = fault::is(Fault::AsksOnce);
         match result {
             Ok(()) => {
                 self.leaving.last_error = None;
@@ -302,6 +306,9 @@ impl Node {
 
     /// Why the node is still alive, in one line.
     pub(crate) fn why(&self, now: Timestamp) -> String {
+        if fault::is(Fault::Silent) {
+            return String::new();
+        }
         let live = self.live_tasks();
         let reason = self.record.as_ref().and_then(|r| r.drain_reason.as_ref());
         let because = reason.map_or_else(String::new, |r| format!(" ({r})"));

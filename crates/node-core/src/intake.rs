@@ -2,6 +2,7 @@
 
 use crate::command::{Command, Notice};
 use crate::event::{Incoming, Payload, PayloadTask, StopCandidate};
+use crate::fault::{self, Fault};
 use crate::ids::{ClusterRef, ContainerInstanceArn, MessageId, TaskArn};
 use crate::node::Node;
 use crate::roles::Roles;
@@ -68,7 +69,9 @@ impl Node {
         };
         self.insert(Task::new(record));
         self.commands.push_back(Command::Notice(notice));
-        self.save_task(&arn);
+        if !fault::is(Fault::SavesNothing) {
+            self.save_task(&arn);
+        }
         self.touch(&arn);
         self.work_arrived(now);
     }

@@ -18,6 +18,7 @@ mod command;
 mod container;
 mod docker;
 mod event;
+pub mod fault;
 mod health;
 mod home;
 mod ids;

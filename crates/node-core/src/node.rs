@@ -115,7 +115,7 @@ impl Node {
         for mut record in saved.tasks {
             record.containers.iter_mut().for_each(|c| c.unsure = c.stage != Stage::Stopped);
             node.next_order = node.next_order.max(record.order + 1);
-            node.insert(Task::new(record));
+            node.insert(Task::recalled(record));
         }
         node
     }
@@ -240,9 +240,8 @@ impl Node {
     fn task_wakes_at(&self, task: &Task) -> Option<Timestamp> {
         let containers = &task.record.containers;
         let retry = containers.iter().filter(|_| self.docker_up).filter_map(|c| c.retry_at).min();
-        let submit = (task.in_flight.is_none() && self.can_submit())
-            .then(|| task.record.report().map(|_| task.submit_after))
-            .flatten();
+        let submit =
+            (task.in_flight.is_none() && self.can_submit()).then(|| task.report().map(|_| task.submit_after)).flatten();
         let cleanup = task.cleanup_due(&self.policy).filter(|_| self.docker_up);
         retry.into_iter().chain(submit).chain(cleanup).min()
     }
@@ -351,3 +350,7 @@ impl Node {
 #[cfg(test)]
 #[path = "node_tests/mod.rs"]
 pub(crate) mod tests;
+
+#[cfg(test)]
+#[path = "doubt_tests.rs"]
+mod doubt_tests;

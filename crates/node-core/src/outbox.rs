@@ -53,7 +53,7 @@ impl Node {
             let Some(task) = self.tasks.get_mut(&arn) else {
                 continue;
             };
-            let Some(change) = task.record.report() else {
+            let Some(change) = task.report() else {
                 continue;
             };
             if room == 0 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::command::{Command, Notice, PullMode};
 use crate::container::{Op, Stage};
+use crate::fault::{self, Fault};
 use crate::ids::{DockerName, ExitCode, TaskArn};
 use crate::node::{Node, Policy, PullBehavior};
 use crate::roles::RoleKind;
@@ -77,7 +78,7 @@ impl Node {
             let Some(step) = self
                 .tasks
                 .get(arn)
-                .and_then(|t| next_step(&t.record, i, self.docker_up, cleanup, now))
+                .and_then(|t| next_step(t, i, self.docker_up, cleanup, now))
                 .filter(|step| !matches!(step, Step::Pull) || !self.cleaning.under_way())
             else {
                 continue;
@@ -136,16 +137,16 @@ impl Node {
                 }
                 (Op::Queued, None)
             }
+            Step::Look => {
+                self.retry_later(arn, i, now);
+                self.commands.push_back(Command::Inspect { name });
+                return;
+            }
             Step::Stop => {
                 let Some(id) = id else { return };
                 let grace_secs = spec.stop_timeout_secs.unwrap_or(stop_timeout);
                 let task = arn.clone();
                 (Op::Stop, Some(Command::Stop { name, id, task, grace_secs }))
-            }
-            Step::Look => {
-                self.commands.push_back(Command::Inspect { name });
-                self.retry_later(arn, i, now);
-                return;
             }
             Step::Remove => {
                 let task = arn.clone();
@@ -305,19 +306,21 @@ impl Task {
     /// When this task's containers are to be removed, or its memory dropped: after it was reported, never before.
     pub(crate) fn cleanup_due(&self, policy: &Policy) -> Option<Timestamp> {
         let stopped = self.record.stopped_at?;
-        if self.record.live() {
+        if self.record.live() || fault::is(Fault::NeverCleansUp) {
             return None;
         }
         if self.record.cleaned {
             return Some(stopped.after(REMEMBER_FOR));
         }
-        // While a removal is under way or waits for its retry, the clock alone has nothing to add.
-        let removing = self.record.containers.iter().any(|c| c.op == Some(Op::Remove) || c.retry_at.is_some());
-        (!removing).then(|| stopped.after(policy.cleanup_wait))
+        // While an operation is under way (a removal, or a start whose answer is slower than the container's end) or waits for
+        // its retry, the clock alone has nothing to add.
+        let busy = self.record.containers.iter().any(|c| c.op.is_some() || c.retry_at.is_some());
+        (!busy).then(|| stopped.after(policy.cleanup_wait))
     }
 }
 
-fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now: Timestamp) -> Option<Step> {
+fn next_step(task: &Task, i: usize, docker_up: bool, cleanup: bool, now: Timestamp) -> Option<Step> {
+    let record = &task.record;
     let (spec, state) = (record.spec.containers.get(i)?, record.containers.get(i)?);
     if state.stage == Stage::Stopped {
         // By name and whether or not one is known: a create that timed out may have made it after all.

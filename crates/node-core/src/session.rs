@@ -263,7 +263,10 @@ impl Node {
 
     /// A host that ECS has deregistered and that runs nothing registers again at once; one with tasks first lets them end.
     fn reregister_if_free(&mut self) {
-        if !self.session.inactive || self.live_tasks() > 0 || self.session.registering || self.is_moving() {
+        // ECS hangs up on an instance that deregisters before it answers the call: the host is leaving, not to join again.
+        let leaving = matches!(self.phase(), Phase::Deregistering | Phase::Terminating);
+        let busy = self.live_tasks() > 0 || self.session.registering || self.is_moving();
+        if leaving || !self.session.inactive || busy {
             return;
         }
         self.session.inactive = false;
