@@ -55,8 +55,8 @@ fn arn(raw: &Value) -> Option<TaskArn> {
 
 fn work(arn: &TaskArn, raw: &Value) -> Incoming {
     match desired(raw) {
-        Ok(Desired::Stopped) => Incoming::Stop(run(arn, raw).unwrap_or_else(|_| outline(arn, raw))),
-        Ok(Desired::Running) => run(arn, raw).map_or_else(|refused| refused, Incoming::Run),
+        Ok(Desired::Stopped) => Incoming::Stop(spec(arn, raw).unwrap_or_else(|_| outline(arn, raw))),
+        Ok(Desired::Running) => run(arn, raw),
         Err(text) => Incoming::Invalid(text),
     }
 }
@@ -77,12 +77,15 @@ fn desired(raw: &Value) -> Result<Desired, String> {
 }
 
 /// The task as it can be run, or what it is instead.
-fn run(arn: &TaskArn, raw: &Value) -> Result<TaskSpec, Incoming> {
-    let spec = spec(arn, raw).map_err(Incoming::Invalid)?;
-    // amazon-ecs-agent finds this only after decoding, and so it has a wording of its own (agent/engine/docker_task_engine.go).
-    let unresolved = |()| Incoming::Refused(format!("Task dependencies cannot be resolved, taskArn: {arn}"));
-    depends::check(&spec.containers).map_err(unresolved)?;
-    Ok(spec)
+fn run(arn: &TaskArn, raw: &Value) -> Incoming {
+    match spec(arn, raw) {
+        // amazon-ecs-agent finds this only after decoding, and so it has a wording of its own (agent/engine/docker_task_engine.go).
+        Ok(spec) if depends::check(&spec.containers).is_err() => {
+            Incoming::Refused(format!("Task dependencies cannot be resolved, taskArn: {arn}"))
+        }
+        Ok(spec) => Incoming::Run(spec),
+        Err(text) => Incoming::Invalid(text),
+    }
 }
 
 fn spec(arn: &TaskArn, raw: &Value) -> Result<TaskSpec, String> {
