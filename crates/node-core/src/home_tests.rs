@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::node::tests::{Hand, has, policy};
+use crate::node::tests::{Hand, has, policy, spec};
 use crate::*;
 
 fn found(cluster: &str) -> Event {
@@ -51,7 +51,7 @@ fn a_host_without_tasks_follows_at_once_after_its_session_has_ended() {
     assert_eq!(hand.on(found("c2")), [join("c2", Some("ci"))]);
     assert_eq!(hand.node.phase(), Phase::Registering);
     // A payload that the old session still brought is not taken.
-    assert_eq!(hand.run(&crate::node::tests::spec("late")), []);
+    assert_eq!(hand.run(&spec("late")), []);
     assert_eq!(hand.on(Event::SessionClosed(CloseCause::Clean)), [Command::Register { previous: None }]);
     let commands = hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci2"))));
     assert!(has(
@@ -82,17 +82,17 @@ fn a_follower_waits_for_the_answer_to_a_registration_under_way() {
 #[test]
 fn tasks_end_first_and_no_new_ones_are_taken() {
     let mut hand = Hand::active(patient());
-    let (spec, name) = hand.running("t1");
+    let (first, name) = hand.running("t1");
     passes_until_asked(&mut hand);
     assert_eq!(hand.on(found("c2")), []);
     let why = hand.node.status(hand.now).why;
     assert!(why.contains("new cluster, c2") && why.contains("1 task(s)"), "{why}");
-    let new = crate::node::tests::spec("t2");
+    let new = spec("t2");
     assert_eq!(hand.run(&new), [], "neither taken nor acknowledged");
     assert_eq!(hand.node.live_tasks(), 1);
-    assert!(has(&hand.run(&spec), |c| matches!(c, Command::Ack { .. })), "a repeat is acknowledged");
+    assert!(has(&hand.run(&first), |c| matches!(c, Command::Ack { .. })), "a repeat is acknowledged");
     assert!(has(&hand.exits(&name, 3), |c| matches!(c, Command::Submit(_))));
-    assert_eq!(hand.on(Event::Submitted(spec.arn.clone(), Ok(()))), [join("c2", Some("ci"))]);
+    assert_eq!(hand.on(Event::Submitted(first.arn.clone(), Ok(()))), [join("c2", Some("ci"))]);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_move_that_is_taken_back_is_forgotten() {
     passes_until_asked(&mut hand);
     hand.on(found("c"));
     assert!(!hand.node.status(hand.now).why.contains("new cluster"));
-    assert!(has(&hand.run(&crate::node::tests::spec("t2")), |c| matches!(c, Command::Ack { .. })));
+    assert!(has(&hand.run(&spec("t2")), |c| matches!(c, Command::Ack { .. })));
 }
 
 #[test]
