@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::common::agent::{Agent, Setup};
+use crate::common::ecs::FakeEcs;
 use crate::common::plane::Plane;
 use crate::common::{docker, eventually, last, text};
 
@@ -116,6 +117,37 @@ fn a_restart_while_batch_does_not_answer_keeps_the_cluster_it_had() {
     let after = agent.joined();
     assert_eq!(after["instance"]["container_instance"], before["instance"]["container_instance"]);
     assert!(text(&after["state"]["why"]).contains("there is no compute environment \"lost\""), "{after:#}");
+}
+
+#[test]
+fn a_registration_that_nothing_can_mend_ends_the_agent_with_code_5() {
+    for code in ["InvalidParameterException", "ClientException"] {
+        let ecs = FakeEcs::start();
+        ecs.refuse(Some((code, "The instance identity document is not valid.")));
+        let mut agent = Agent::start(ecs.setup());
+        let ended = agent.process().ends_within(crate::common::PATIENCE).unwrap();
+        assert_eq!(ended.code(), Some(5), "{}", agent.log());
+        agent.line(&["ERROR", "ECS refuses to register this host", code]);
+    }
+}
+
+#[test]
+fn a_registration_that_may_yet_be_taken_is_tried_until_it_is() {
+    let ecs = FakeEcs::start();
+    ecs.refuse(Some(("AccessDeniedException", "not yet allowed")));
+    let agent = Agent::start(ecs.setup());
+    // What each other error leads to is a matter of the unit tests; the waits between the tries add up.
+    let errors = [
+        ("ThrottlingException", "Rate exceeded"),
+        ("InvalidParameterException", "The referenced cluster was inactive."),
+    ];
+    agent.line(&["WARN", "RegisterContainerInstance failed, will be tried again", "AccessDeniedException"]);
+    for (code, message) in errors {
+        ecs.refuse(Some((code, message)));
+        agent.line(&["WARN", "RegisterContainerInstance failed, will be tried again", message]);
+    }
+    ecs.refuse(None);
+    agent.joined();
 }
 
 /// `libnvidia-ml.so.1` of a machine with two GPUs, in this folder.

@@ -298,9 +298,12 @@ async fn register(
     .map_err(|error| ApiFailure::Rejected(error.to_string()))?;
     let gpus = gpus.offer(docker.lacks_gpu_runtime()).await;
     let gpus = gpus.map_err(|not_yet| ApiFailure::Unavailable(not_yet.to_string()))?;
+    let identity = cloud.imds.identity().await;
+    let outpost = if identity.document.is_empty() { None } else { cloud.imds.outpost_arn().await };
     let registration = Registration {
         gpus,
-        identity: cloud.imds.identity().await,
+        identity,
+        outpost,
         resources: resources::HostResources {
             tcp_ports: config.reserved_ports.clone(),
             udp_ports: config.reserved_ports_udp.clone(),

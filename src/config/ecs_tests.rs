@@ -3,6 +3,7 @@
 use super::tests::variables;
 use super::*;
 use crate::docker::HostRegistries;
+use crate::host::gpu::GpuChoice;
 
 /// Loads these two files of amazon-ecs-agent's, the weaker first, and a TOML file.
 fn with_ecs(weak: &str, strong: &str, toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -27,7 +28,7 @@ fn a_host_of_amazon_ecs_agents_moves_over_with_its_settings() {
          ECS_INSTANCE_ATTRIBUTES={\"stack\":\"a=b\"}\nECS_CONTAINER_INSTANCE_TAGS={\"team\":\"red\"}\n\
          ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM=ec2_instance\nECS_DISABLE_PRIVILEGED=1\nECS_LOGLEVEL=crit\n\
          ECS_AVAILABLE_LOGGING_DRIVERS=[\"json-file\",\"awslogs\"]\nECS_IMAGE_PULL_INACTIVITY_TIMEOUT=5s\n\
-         HTTPS_PROXY=http://proxy:3128\nNO_PROXY=a.example.com, b\nECS_DETAILED_OS_FAMILY=amzn_2\n",
+         HTTPS_PROXY=http://proxy:3128\nECS_ENABLE_GPU_SUPPORT=false\nECS_NVIDIA_RUNTIME=mine\nNO_PROXY=a.example.com, b\nECS_DETAILED_OS_FAMILY=amzn_2\n",
         "",
         &[("ECS_IMAGE_PULL_BEHAVIOR", "always")],
     )
@@ -46,6 +47,7 @@ fn a_host_of_amazon_ecs_agents_moves_over_with_its_settings() {
     assert!(config.proxies.https.is_some() && config.proxies.http.is_none());
     assert_eq!(config.proxies.exempt, ["a.example.com", "b"]);
     assert_eq!(config.os_type_detailed.as_deref(), Some("amzn_2"));
+    assert_eq!((config.gpus, &*config.nvidia_runtime), (GpuChoice::None, "mine"));
     assert!(config.remarks.is_empty(), "{:?}", config.remarks);
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Registration {
     pub(crate) tags: BTreeMap<String, String>,
     /// Such as `amzn_2023`; empty is what amazon-ecs-agent says where it does not know, `LINUX`.
     pub(crate) os_type_detailed: String,
+    /// Of the outpost that the host is on.
+    pub(crate) outpost: Option<String>,
 }
 
 impl Registration {
@@ -63,6 +65,7 @@ impl Registration {
         own.chain(capabilities)
             .chain(drivers)
             .chain(system)
+            .chain(self.outpost.as_deref().map(|arn| ("ecs.outpost-arn", Some(arn))))
             .filter_map(|(name, value)| {
                 let value = value.filter(|v| !v.is_empty()).map(str::to_owned);
                 // A name is all that the builder insists on.
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn gpus_go_as_devices_and_their_driver_as_two_attributes() {
+    fn gpus_go_as_devices_and_what_a_host_is_as_attributes() {
         assert_eq!(registration().platform_devices(), None);
         let gpu = |uuid: &str| Gpu { uuid: uuid.into(), name: "L4".into(), memory_mib: None };
         let gpus = Gpus { devices: vec![gpu("GPU-a"), gpu("GPU-b")], driver: Some("550.54.14".into()), trouble: None };
@@ -151,6 +154,9 @@ mod tests {
             ("ecs.capability.gpu-driver-version".to_owned(), Some("550.54.14".to_owned())),
         ];
         assert_eq!(drivers(of(gpus.clone())), expected);
+        let outpost = Registration { outpost: Some("arn:op".into()), ..registration() };
+        let last = outpost.attributes(None).pop().unwrap();
+        assert_eq!((last.name(), last.value()), ("ecs.outpost-arn", Some("arn:op")));
         // An AMI with the driver on a host without GPUs.
         assert_eq!(drivers(of(Gpus { devices: vec![], ..gpus })), []);
     }

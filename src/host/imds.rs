@@ -78,6 +78,12 @@ impl Imds {
         Identity { document, signature: self.or_empty(signature) }
     }
 
+    /// The ARN of the outpost that the instance is on, which few are.
+    pub(crate) async fn outpost_arn(&self) -> Option<String> {
+        let arn = self.get("outpost ARN", "/latest/meta-data/outpost-arn").await.ok()?;
+        Some(arn.trim().to_owned()).filter(|arn| !arn.is_empty())
+    }
+
     /// The first time that it is missing is worth a warning, and so is the first after it was there.
     fn or_empty(&self, text: Result<String, ImdsFailure>) -> String {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -196,8 +202,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_an_identity_registration_goes_on() {
-        assert_eq!(imds(Router::new()).await.identity().await, Identity::default());
+    async fn without_an_identity_registration_goes_on_and_says_so_once() {
+        let imds = imds(Router::new()).await;
+        assert_eq!(imds.identity().await, Identity::default());
+        assert!(imds.told.lock().unwrap().contains("identity document"));
+        assert_eq!(imds.identity().await, Identity::default());
+        assert_eq!(imds.told.lock().unwrap().len(), 1);
+        assert_eq!(imds.outpost_arn().await, None);
+    }
+
+    #[tokio::test]
+    async fn an_outpost_is_named() {
+        let router = Router::new().route("/latest/meta-data/outpost-arn", get(|| async { "arn:aws:outposts:op-1\n" }));
+        assert_eq!(imds(router).await.outpost_arn().await.as_deref(), Some("arn:aws:outposts:op-1"));
     }
 
     #[tokio::test]

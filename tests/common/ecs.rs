@@ -37,6 +37,8 @@ struct Shared {
     reports: Mutex<Vec<Value>>,
     /// What came up the websocket.
     frames: Mutex<Vec<Value>>,
+    /// The error that each RegisterContainerInstance is answered with, while there is one.
+    refusal: Mutex<Option<Value>>,
     /// Into the session that is open; one entry for each that ever was.
     sessions: Mutex<Vec<UnboundedSender<String>>>,
 }
@@ -65,6 +67,7 @@ impl FakeEcs {
             telemetry: Mutex::default(),
             reports: Mutex::default(),
             frames: Mutex::default(),
+            refusal: Mutex::default(),
             sessions: Mutex::default(),
         });
         let router = router(Arc::clone(&shared));
@@ -89,6 +92,12 @@ impl FakeEcs {
             ],
             args: Vec::new(),
         }
+    }
+
+    /// From now on registrations are refused with this error, or taken.
+    pub(crate) fn refuse(&self, error: Option<(&str, &str)>) {
+        let refusal = error.map(|(code, message)| json!({"__type": code, "message": message}));
+        *self.shared.refusal.lock().unwrap() = refusal;
     }
 
     /// Sends a frame as it is.
@@ -199,6 +208,9 @@ async fn api(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes)
     let target = headers.get("x-amz-target").unwrap().to_str().unwrap();
     let answer = match target.rsplit('.').next().unwrap() {
         "RegisterContainerInstance" => {
+            if let Some(error) = shared.refusal.lock().unwrap().clone() {
+                return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+            }
             let instance =
                 json!({"containerInstanceArn": INSTANCE, "attributes": request["attributes"], "status": "ACTIVE"});
             json!({"containerInstance": instance})

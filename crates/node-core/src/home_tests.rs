@@ -82,7 +82,7 @@ fn a_follower_waits_for_the_answer_to_a_registration_under_way() {
 #[test]
 fn tasks_end_first_and_no_new_ones_are_taken() {
     let mut hand = Hand::active(patient());
-    let (running, name) = hand.running("t1");
+    let (first, name) = hand.running("t1");
     passes_until_asked(&mut hand);
     assert_eq!(hand.on(found("c2")), []);
     let why = hand.node.status(hand.now).why;
@@ -90,9 +90,9 @@ fn tasks_end_first_and_no_new_ones_are_taken() {
     let new = spec("t2");
     assert_eq!(hand.run(&new), [], "neither taken nor acknowledged");
     assert_eq!(hand.node.live_tasks(), 1);
-    assert!(has(&hand.run(&running), |c| matches!(c, Command::Ack { .. })), "a repeat is acknowledged");
+    assert!(has(&hand.run(&first), |c| matches!(c, Command::Ack { .. })), "a repeat is acknowledged");
     assert!(has(&hand.exits(&name, 3), |c| matches!(c, Command::Submit(_))));
-    assert_eq!(hand.on(Event::Submitted(running.arn.clone(), Ok(()))), [join("c2", Some("ci"))]);
+    assert_eq!(hand.on(Event::Submitted(first.arn.clone(), Ok(()))), [join("c2", Some("ci"))]);
 }
 
 #[test]

@@ -211,7 +211,7 @@ impl World {
                 }
             }
             Command::DropCredentials(id) => drop(self.agent.credentials.remove(&id)),
-            Command::AckCredentials { .. } | Command::Notice(_) => {}
+            Command::AckCredentials { .. } | Command::Notice(_) | Command::Images(_) => {}
             Command::Exit { code, reason } => {
                 self.broken(Rule::Liveness, || format!("the agent gives up with {code}: {reason}"));
             }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use node_core::{
-    ApiFailure, Command, ContainerInstanceArn, Event, InstanceState, MessageId, StateChange, TaskArn, TaskCounts,
-    TaskStatus,
+    ApiFailure, ClusterRef, Command, ContainerInstanceArn, Event, Home, InstanceState, MessageId, StateChange, TaskArn,
+    TaskCounts, TaskStatus,
 };
 
 use crate::acs::{Message, Session};
@@ -98,6 +98,7 @@ impl World {
             Command::SetInstanceState(state) => Event::InstanceStateSet(state, self.set_state(state)),
             Command::Count => Event::Counted(self.count()),
             Command::Deregister => Event::Deregistered(self.deregister()),
+            Command::FindHome => Event::Home(Ok(Home { cluster: ClusterRef::new("c"), remark: None })),
             _ => Event::Terminated(self.terminate()),
         }
     }
@@ -213,6 +214,7 @@ fn failed(command: &Command, failure: ApiFailure) -> Event {
         Command::SetInstanceState(state) => Event::InstanceStateSet(*state, Err(failure)),
         Command::Count => Event::Counted(Err(failure)),
         Command::Deregister => Event::Deregistered(Err(failure)),
+        Command::FindHome => Event::Home(Err(failure.text().to_owned())),
         _ => Event::Terminated(Err(failure)),
     }
 }

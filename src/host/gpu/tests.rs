@@ -43,8 +43,8 @@ fn finder(choice: GpuChoice, hardware: usize, uptime: u64, driver: &[Result<Gpus
     GpuFinder::with(Arc::new(played), choice, PATIENCE)
 }
 
-async fn has_runtime() -> Option<String> {
-    None
+fn has_runtime() -> std::future::Ready<Option<String>> {
+    std::future::ready(None)
 }
 
 fn not_ready() -> Result<Gpus, String> {
