@@ -74,6 +74,10 @@ pub(crate) async fn connect(
     })
 }
 
+pub(crate) fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
+}
+
 fn ecs_client(config: &SdkConfig, endpoint: Option<&str>) -> aws_sdk_ecs::Client {
     match endpoint {
         None => aws_sdk_ecs::Client::new(config),
@@ -93,7 +97,7 @@ async fn load(http: SharedHttpClient, region: Option<&str>) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http)
         .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+        .retry_config(retries());
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
     }

@@ -67,3 +67,19 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(row("region"), ["eu-central-1", "AWS_REGION"]);
     assert_eq!(row("data_dir"), ["/var/lib/batch-node-agent", "default"]);
 }
+
+#[test]
+fn what_is_not_honoured_is_a_warning_beside_the_table() {
+    let environment = [("ECS_ENABLE_TASK_ENI", "true"), ("ECS_NO_SUCH_THING", "1")];
+    let (output, _) = run("config", "cluster = \"c\"\n", &environment);
+    let (shown, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(shown.starts_with("KEY") && !shown.contains("warning"), "{shown}");
+    for variable in ["ECS_ENABLE_TASK_ENI", "ECS_NO_SUCH_THING"] {
+        let line =
+            said.lines().find(|line| line.contains(variable)).unwrap_or_else(|| panic!("no {variable} in {said}"));
+        assert!(line.starts_with("batch-node-agent: warning: "), "{line}");
+    }
+    let (quiet, _) = run("config", "cluster = \"c\"\n", &[]);
+    assert_eq!(String::from_utf8(quiet.stderr).unwrap(), "");
+}

@@ -213,7 +213,9 @@ fn faults_are_ordered_listed_and_cleared_from_the_command_line() {
 fn a_task_that_ecs_does_not_know_any_more_is_stopped_after_a_reconnect() {
     let plane = Plane::without_nodes();
     let tap = Tap::on(&plane.endpoint);
-    let agent = Agent::start(Setup::on(&plane, &plane.run_instance()).through(&tap.endpoint));
+    // Its shell passes over SIGTERM.
+    let setup = Setup::on(&plane, &plane.run_instance()).set("container_stop_timeout", r#""1s""#);
+    let agent = Agent::start(setup.through(&tap.endpoint));
     let w = World::with(agent, plane);
     let (stays, goes) = (w.running(2), w.running(8));
     let task = text(&w.plane.job(&goes)["container"]["taskArn"]).to_owned();

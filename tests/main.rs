@@ -30,6 +30,7 @@ mod logs;
 mod node_life;
 #[cfg(test)]
 mod plane_restart;
+#[cfg(test)]
 mod registration;
 #[cfg(test)]
 mod registry;

@@ -106,6 +106,7 @@ impl Agent {
         let Some(cloud) = self.cloud.take() else { return };
         self.hang_up.cancel();
         self.acs = None;
+        self.stop_telemetry();
         self.cloud = Some(Arc::new(cloud.in_cluster(cluster)));
         if leave.is_some() {
             self.spawn(tracing::Span::current(), async move {

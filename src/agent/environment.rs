@@ -110,6 +110,7 @@ mod tests {
             version: "1".into(),
             containers: vec![container.clone()],
             roles: Roles { task: role.map(CredentialsId::new), execution: None },
+            memory: None,
         }
     }
 

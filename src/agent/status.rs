@@ -110,6 +110,8 @@ fn container(container: &ContainerView) -> report::Container {
         reason: container.reason.clone(),
         cpu_percent: None,
         memory_mib: None,
+        health: container.health.map(|health| health.as_str().to_owned()),
+        restarts: container.restarts,
         pull: container.pull.clone(),
     }
 }

@@ -55,6 +55,13 @@ impl Agent {
         self.work.spawn(tcs::run(telemetry, tasks, stop).instrument(tracing::info_span!("telemetry")));
     }
 
+    /// The container instance whose telemetry flows is none any more.
+    pub(super) fn stop_telemetry(&mut self) {
+        if let Some((_, former)) = self.telemetry.session.take() {
+            former.cancel();
+        }
+    }
+
     /// Something was saved: other containers may run now.
     pub(super) fn tell_telemetry(&self) {
         if self.telemetry.session.is_none() {

@@ -24,7 +24,10 @@ pub(crate) fn run(args: ConfigArgs) -> ExitStatus {
         return print(&config::markdown());
     }
     match config::explain(args.config.as_deref(), config::environment()) {
-        Ok((_, settings)) => print(&render(&settings)),
+        Ok((config, settings)) => {
+            config.remarks.iter().for_each(|remark| eprintln!("batch-node-agent: warning: {remark}"));
+            print(&render(&settings))
+        }
         Err(error) => {
             eprintln!("batch-node-agent: {error}");
             ExitStatus::Terminal

@@ -93,7 +93,7 @@ fn secrets_are_shown_nowhere() {
     assert!(!format!("{config:?} {effective:?}").contains("hunter2"));
     let wrong = [("BATCH_NODE_AGENT_CLUSTER", "c"), ("HTTP_PROXY", "ftp://hunter2"), ("ECS_ENGINE_AUTH_DATA", auth)];
     let error = explain(None, variables(&wrong)).unwrap_err().to_string();
-    assert!(error.contains("HTTP_PROXY: `http_proxy` is not shown, which is not the address"), "{error}");
+    assert!(error.contains("HTTP_PROXY: `http_proxy` is not the address of a proxy, http://host:port"), "{error}");
     assert!(error.contains("`registry_auth_data` is set without `registry_auth_type`"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 }

@@ -60,8 +60,14 @@ pub(super) enum Problem {
     Syntax { origin: Origin, message: String },
     #[error("{origin}: there is no key `{key}`{}", hint(.nearest.as_deref()))]
     UnknownKey { origin: Origin, key: String, nearest: Option<String> },
-    #[error("{origin}: `{key}` is {value}, which is not {expects}")]
-    Value { origin: Origin, key: &'static str, value: String, expects: &'static str },
+    #[error("{origin}: `{key}` is {}not {expects}", quoted(.value.as_deref()))]
+    Value {
+        origin: Origin,
+        key: &'static str,
+        /// `None` for one that may hold a secret.
+        value: Option<String>,
+        expects: &'static str,
+    },
     #[error(
         "neither `compute_environment` nor `cluster` is set: give one of them, in the file or as \
         BATCH_NODE_AGENT_COMPUTE_ENVIRONMENT or BATCH_NODE_AGENT_CLUSTER"
@@ -75,6 +81,10 @@ pub(super) enum Problem {
     AuthData { why: String },
     #[error("`{a}` ({a_origin}) and `{b}` ({b_origin}) contradict each other: {why}")]
     Contradiction { a: &'static str, a_origin: Origin, b: &'static str, b_origin: Origin, why: &'static str },
+}
+
+fn quoted(value: Option<&str>) -> String {
+    value.map_or_else(String::new, |value| format!("`{value}`, which is "))
 }
 
 fn hint(nearest: Option<&str>) -> String {

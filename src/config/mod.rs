@@ -186,7 +186,7 @@ fn typed(found: &mut Found) -> Draft {
             found.problems.push(Problem::Value {
                 origin: origin.clone(),
                 key: key.name,
-                value: if key.is_secret() { "not shown".to_owned() } else { format!("`{value}`") },
+                value: (!key.is_secret()).then(|| value.to_string()),
                 expects: key.expects,
             });
         }

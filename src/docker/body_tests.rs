@@ -36,6 +36,7 @@ fn body(container: ContainerSpec) -> Result<ContainerCreateBody, OpFailure> {
         version: "3".into(),
         containers: vec![container.clone()],
         roles: node_core::Roles::default(),
+        memory: None,
     };
     create_body(&task, &container, "c", "nvidia")
 }
@@ -67,6 +68,7 @@ fn the_runtime_of_gpus_is_for_containers_that_name_devices_in_a_task_that_has_so
         version: "3".into(),
         containers: vec![gpu, beside.clone()],
         roles: node_core::Roles::default(),
+        memory: None,
     };
     let body = create_body(&task, &beside, "c", "nvidia").unwrap();
     assert_eq!(body.host_config.unwrap().runtime, None);

@@ -25,7 +25,7 @@ pub(crate) use client::{ContainerLimits, Docker, DockerError};
 pub(crate) use events::watch;
 pub(crate) use images::{ImageLimits, Wanted};
 pub(crate) use registry::{AuthFormat, HostRegistries};
-pub(crate) use shown::{Health, Look, Shown, Volume};
+pub(crate) use shown::{Look, Shown, Volume};
 
 /// The labels that amazon-ecs-agent puts on its containers; tools that read its containers read ours.
 /// Source: amazon-ecs-agent, agent/engine/docker_task_engine.go.

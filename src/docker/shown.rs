@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
+use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::StatsOptionsBuilder;
 use futures_util::StreamExt;
 use node_core::DockerId;
@@ -34,7 +34,6 @@ pub(crate) struct Shown {
     /// Each network's name and the container's IPv4 address in it, which is empty on the host's.
     pub(crate) networks: Vec<(String, String)>,
     pub(crate) volumes: Vec<Volume>,
-    pub(crate) health: Option<Health>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,14 +45,6 @@ pub(crate) struct Volume {
     pub(crate) source: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) destination: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Health {
-    pub(crate) status: &'static str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub(crate) output: String,
 }
 
 impl Docker {
@@ -99,15 +90,5 @@ fn shown(inspect: ContainerInspectResponse) -> Shown {
                 destination: mount.destination.unwrap_or_default(),
             })
             .collect(),
-        health: inspect.state.and_then(|state| state.health).and_then(|health| {
-            let last = health.log.unwrap_or_default().pop().and_then(|probe| probe.output);
-            let status = match health.status? {
-                HealthStatusEnum::HEALTHY => "HEALTHY",
-                HealthStatusEnum::UNHEALTHY => "UNHEALTHY",
-                HealthStatusEnum::STARTING => "UNKNOWN",
-                HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => return None,
-            };
-            Some(Health { status, output: last.unwrap_or_default() })
-        }),
     }
 }

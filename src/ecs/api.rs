@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use aws_config::retry::RetryConfig;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{ContainerInstanceStatus, Failure};
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use node_core::{ApiFailure, ClusterRef, ContainerInstanceArn, InstanceState, StateChange, TaskCounts};
 
+use super::body;
 use super::failure::classify;
 use super::register::{Registration, refused};
 use super::submit;
@@ -78,8 +78,7 @@ impl Ecs {
         &self.cluster
     }
 
-    /// `RegisterContainerInstance`. With `previous` it is a re-registration, which keeps the ARN. `clientToken` is not in the
-    /// public model, and amazon-ecs-agent sends it.
+    /// `RegisterContainerInstance`. With `previous` it is a re-registration, which keeps the ARN.
     pub(crate) async fn register(
         &self,
         previous: Option<&ContainerInstanceArn>,
@@ -98,7 +97,7 @@ impl Ecs {
             .set_platform_devices(registration.platform_devices())
             .set_tags(registration.tags());
         let token = self.token(previous);
-        let call = call.customize().mutate_request(move |request| add_token(request, &token));
+        let call = call.customize().mutate_request(move |request| body::registration(request, &token));
         let answer = call.send().await.map_err(|error| classify(&error))?;
         self.memory().token = None;
         let instance = answer.container_instance.ok_or_else(|| incomplete("RegisterContainerInstance"))?;
@@ -137,7 +136,7 @@ impl Ecs {
             .discover_poll_endpoint()
             .cluster(self.cluster.as_str())
             .container_instance(container_instance.as_str());
-        let found = call.send().await.map_err(|error| classify(&error));
+        let found = call.customize().mutate_request(body::discovery).send().await.map_err(|error| classify(&error));
         let found = found.and_then(|answer| {
             let given = |url: Option<String>| url.filter(|url| !url.is_empty());
             let acs = given(answer.endpoint).ok_or_else(|| incomplete("DiscoverPollEndpoint"))?;
@@ -234,16 +233,6 @@ impl Ecs {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Before the request is signed.
-fn add_token(request: &mut HttpRequest, token: &str) {
-    let body = request.body().bytes().and_then(|body| serde_json::from_slice(body).ok());
-    let Some(serde_json::Value::Object(mut members)) = body else { return };
-    members.insert("clientToken".to_owned(), token.into());
-    let body = serde_json::Value::Object(members).to_string();
-    request.headers_mut().insert("content-length", body.len().to_string());
-    *request.body_mut() = body.into();
 }
 
 /// A 2xx answer without what it is for.

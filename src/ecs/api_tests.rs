@@ -11,11 +11,13 @@ use super::*;
 use crate::ecs::testing::{FakeEcs, ecs, ecs_as, error};
 use crate::host::gpu::{Gpu, Gpus};
 use crate::host::imds::Identity;
+use crate::host::resources::HostResources;
 
 const CI: &str = "arn:aws:ecs:us-east-1:1:container-instance/c1/abc";
 
 fn registration() -> Registration {
-    Registration { capabilities: vec!["ecs.capability.full-sync".into()], ..Registration::default() }
+    let resources = HostResources { cpu_shares: 4096, tcp_ports: vec![22], ..HostResources::default() };
+    Registration { resources, capabilities: vec!["ecs.capability.full-sync".into()], ..Registration::default() }
 }
 
 /// An ECS that takes everything, and echoes the attributes that have a value.
@@ -43,7 +45,10 @@ async fn a_registration_goes_out_whole_and_its_arn_serves_later_calls() {
     assert_eq!(asked["cluster"], "c1");
     assert_eq!(asked["instanceIdentityDocument"], "");
     assert_eq!(asked["attributes"][0], json!({"name": "ecs.capability.full-sync"}));
-    assert_eq!(asked["totalResources"][3]["stringSetValue"], json!([]));
+    let resources = json!([{"name": "CPU", "type": "INTEGER", "integerValue": 4096}, {"name": "MEMORY", "type": "INTEGER"},
+        {"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22"]},
+        {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": []}]);
+    assert_eq!(asked["totalResources"], resources);
     assert_eq!(asked.get("containerInstanceArn"), None);
 
     assert_eq!(ecs.counts().await, Ok(TaskCounts { running: 2, pending: 1 }));
@@ -116,9 +121,72 @@ async fn the_poll_endpoint_is_asked_for_once() {
     for _ in 0..3 {
         assert_eq!(ecs.poll_endpoint(&arn).await.map(|urls| urls.acs).as_deref(), Ok("https://acs"));
     }
-    assert_eq!(fake.asked("DiscoverPollEndpoint").len(), 1);
+    assert_eq!(fake.asked("DiscoverPollEndpoint"), [json!({"cluster": "c1", "containerInstance": CI, "zoneId": ""})]);
     ecs.poll_endpoint(&ContainerInstanceArn::new("arn:another")).await.unwrap();
     assert_eq!(fake.asked("DiscoverPollEndpoint").len(), 2);
+}
+
+#[tokio::test]
+async fn an_endpoint_is_asked_for_again_after_12_hours_and_kept_while_nobody_answers() {
+    let failing = Arc::new(AtomicBool::new(false));
+    let fails = Arc::clone(&failing);
+    let (fake, ecs) = FakeEcs::start(move |operation| match fails.load(Ordering::SeqCst) {
+        true => (500, json!({})),
+        false => willing(operation),
+    })
+    .await;
+    let arn = ContainerInstanceArn::new(CI);
+    let grow_older = |by: Duration| {
+        let mut memory = ecs.memory();
+        let endpoint = memory.endpoint.as_mut().unwrap();
+        endpoint.since = endpoint.since.checked_sub(by).unwrap();
+    };
+    ecs.poll_endpoint(&arn).await.unwrap();
+    grow_older(ENDPOINT_AGE - Duration::from_secs(60));
+    ecs.poll_endpoint(&arn).await.unwrap();
+    assert_eq!(fake.asked("DiscoverPollEndpoint").len(), 1, "not yet 12 hours old");
+    failing.store(true, Ordering::SeqCst);
+    grow_older(Duration::from_secs(60));
+    for tries in 2..4 {
+        assert_eq!(ecs.poll_endpoint(&arn).await.map(|urls| urls.acs).as_deref(), Ok("https://acs"), "the stale one");
+        assert_eq!(fake.asked("DiscoverPollEndpoint").len(), tries, "and ECS is asked each time");
+    }
+    ecs.poll_endpoint(&ContainerInstanceArn::new("arn:another")).await.unwrap_err();
+    failing.store(false, Ordering::SeqCst);
+    for _ in 0..2 {
+        ecs.poll_endpoint(&arn).await.unwrap();
+    }
+    assert_eq!(fake.asked("DiscoverPollEndpoint").len(), 5, "a fresh one serves again");
+}
+
+#[tokio::test]
+async fn a_failing_ecs_is_asked_once_for_a_report_and_three_times_at_most_for_the_rest() {
+    for answer in [(500, json!({})), error("ThrottlingException", "Rate exceeded")] {
+        let failing = Arc::new(AtomicBool::new(false));
+        let (fails, failure) = (Arc::clone(&failing), answer.clone());
+        let (fake, _) = FakeEcs::start(move |operation| match fails.load(Ordering::SeqCst) {
+            true => failure.clone(),
+            false => willing(operation),
+        })
+        .await;
+        let ecs = fake.retrying();
+        let arn = ecs.register(None, &registration()).await.unwrap();
+        failing.store(true, Ordering::SeqCst);
+        ecs.submit(&change()).await.unwrap_err();
+        ecs.poll_endpoint(&arn).await.unwrap_err();
+        ecs.counts().await.unwrap_err();
+        ecs.set_state(InstanceState::Draining).await.unwrap_err();
+        ecs.deregister().await.unwrap_err();
+        assert_eq!(fake.asked("SubmitTaskStateChange").len(), 1, "{answer:?}");
+        for operation in [
+            "DiscoverPollEndpoint",
+            "DescribeContainerInstances",
+            "UpdateContainerInstancesState",
+            "DeregisterContainerInstance",
+        ] {
+            assert_eq!(fake.asked(operation).len(), 3, "{operation}: {answer:?}");
+        }
+    }
 }
 
 fn change() -> StateChange {

@@ -2,6 +2,7 @@
 
 pub(crate) mod acs;
 mod api;
+mod body;
 mod capabilities;
 mod failure;
 mod register;

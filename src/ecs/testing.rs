@@ -1,7 +1,9 @@
 //! A loopback ECS for tests: it keeps what it is asked and answers what it is told.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_ecs::config::{BehaviorVersion, Region};
@@ -23,17 +25,23 @@ pub(super) struct FakeEcs {
     /// Operation and body, in the order of arrival.
     asked: Arc<Mutex<Vec<(String, Value)>>>,
     answers: Arc<Answers>,
+    url: String,
 }
 
 impl FakeEcs {
     /// Starts a server whose answer to an operation is `answers(operation)`: the HTTP status and the JSON.
     pub(super) async fn start(answers: impl Fn(&str) -> (u16, Value) + Send + Sync + 'static) -> (Self, Ecs) {
-        let fake = Self { asked: Arc::default(), answers: Arc::new(answers) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let fake = Self { asked: Arc::default(), answers: Arc::new(answers), url: url.clone() };
         let router = Router::new().route("/", post(answer)).with_state(fake.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         (fake, ecs(&url))
+    }
+
+    /// The API with the agent's own retries, but for their pauses.
+    pub(super) fn retrying(&self) -> Ecs {
+        api(&self.url, credentials(), crate::aws::retries().with_initial_backoff(Duration::from_millis(1)))
     }
 
     pub(super) fn asked(&self, operation: &str) -> Vec<Value> {
@@ -69,13 +77,17 @@ pub(super) fn ecs(url: &str) -> Ecs {
 }
 
 pub(super) fn ecs_as(url: &str, credentials: SharedCredentialsProvider) -> Ecs {
+    api(url, credentials, RetryConfig::disabled())
+}
+
+fn api(url: &str, credentials: SharedCredentialsProvider, retries: RetryConfig) -> Ecs {
     let config = aws_sdk_ecs::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new("us-east-1"))
         .credentials_provider(credentials)
         .endpoint_url(url)
         .http_client(crate::aws::http_client())
-        .retry_config(aws_config::retry::RetryConfig::disabled())
+        .retry_config(retries)
         .build();
     Ecs::new(aws_sdk_ecs::Client::from_conf(config), ClusterRef::new("c1"))
 }

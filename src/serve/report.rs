@@ -92,6 +92,12 @@ pub(crate) struct Container {
     /// 100 is one whole CPU.
     pub(crate) cpu_percent: Option<f64>,
     pub(crate) memory_mib: Option<f64>,
+    /// `HEALTHY`, `UNHEALTHY` or `UNKNOWN`, where it has a health check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) health: Option<String>,
+    /// How often it was restarted, where it has a restart policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restarts: Option<u32>,
     /// While its image is being pulled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pull: Option<PullProgress>,
@@ -159,6 +165,8 @@ pub(crate) mod sample {
                 reason: None,
                 cpu_percent: Some(99.44),
                 memory_mib: Some(12.34),
+                health: None,
+                restarts: None,
                 pull: None,
             }],
         };
@@ -174,6 +182,8 @@ pub(crate) mod sample {
         side.reason = Some("OutOfMemoryError: killed".into());
         side.cpu_percent = None;
         side.memory_mib = None;
+        stopping.containers[0].health = Some("UNHEALTHY".into());
+        stopping.containers[0].restarts = Some(2);
         stopping.containers.push(side);
         StatusReport {
             agent: Agent { version: "0.1.0".into(), pid: 4242, started_at_ms: 1_000_000 },

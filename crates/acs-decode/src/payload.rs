@@ -18,8 +18,8 @@ pub(crate) use roles::credentials;
 use ecs_wire::acs::PayloadMessage;
 use ecs_wire::task::Task;
 use node_core::{
-    ClusterRef, ContainerInstanceArn, ContainerName, ContainerSpec, Incoming, MessageId, Payload, PayloadTask, Roles,
-    TaskArn, TaskSpec,
+    ClusterRef, ContainerInstanceArn, ContainerName, ContainerSpec, Incoming, Mebibytes, MessageId, Payload,
+    PayloadTask, Roles, TaskArn, TaskSpec,
 };
 use serde_json::Value;
 
@@ -99,7 +99,15 @@ fn spec(arn: &TaskArn, raw: &Value) -> Result<TaskSpec, String> {
     let mut containers =
         task.containers.iter().map(|c| container::decode(c, &volumes, &task)).collect::<Result<Vec<_>, _>>()?;
     gpu::assign(arn, &task, &mut containers)?;
-    Ok(TaskSpec { arn: arn.clone(), family: task.family, version: task.version, containers, roles: Roles::default() })
+    let memory = task.memory.and_then(|mib| u64::try_from(mib).ok()).filter(|mib| *mib > 0).map(Mebibytes);
+    Ok(TaskSpec {
+        arn: arn.clone(),
+        family: task.family,
+        version: task.version,
+        containers,
+        roles: Roles::default(),
+        memory,
+    })
 }
 
 /// What can still be read of a task that is only to be stopped: stopping needs its names, not its sense.
@@ -117,6 +125,7 @@ fn outline(arn: &TaskArn, raw: &Value) -> TaskSpec {
             .map(|c| bare_container(text(c, "name"), text(c, "image")))
             .collect(),
         roles: Roles::default(),
+        memory: None,
     }
 }
 

@@ -138,5 +138,6 @@ fn nameless(arn: &TaskArn) -> TaskSpec {
         version: String::new(),
         containers: Vec::new(),
         roles: Roles::default(),
+        memory: None,
     }
 }

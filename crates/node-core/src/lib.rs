@@ -31,6 +31,7 @@ mod node;
 mod outbox;
 mod progress;
 mod pull;
+mod reconnect;
 mod record;
 mod restart;
 mod roles;

@@ -8,12 +8,9 @@ use crate::event::{ApiFailure, CloseCause};
 use crate::ids::{ContainerInstanceArn, MessageId};
 use crate::instance::{InstanceState, Phase};
 use crate::node::Node;
+use crate::reconnect::Pace;
 use crate::time::Timestamp;
 
-/// A session that lived this long was a good one: the next failure starts with the shortest delay again.
-const GOOD_SESSION: Duration = Duration::from_secs(60);
-/// A clean close is followed at once, unless the session was so short that it looks like a loop.
-const LOOPING_SESSION: Duration = Duration::from_secs(1);
 /// How long to wait when ECS holds this instance to be deregistered while tasks still run (amazon-ecs-agent's own figure).
 const INACTIVE_WAIT: Duration = Duration::from_secs(3600);
 /// Exit code that tells the supervisor not to restart (amazon-ecs-agent's ExitTerminal).
@@ -26,7 +23,7 @@ pub(crate) struct Session {
     /// This process has had a session: ECS need not send all credentials again.
     had_one: bool,
     connect_at: Option<Timestamp>,
-    connect_backoff: Backoff,
+    connect_pace: Pace,
     register_at: Option<Timestamp>,
     register_backoff: Backoff,
     registering: bool,
@@ -49,7 +46,7 @@ impl Default for Session {
             opened_at: Timestamp(0),
             had_one: false,
             connect_at: None,
-            connect_backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(120)),
+            connect_pace: Pace::new(Duration::from_millis(250), Duration::from_secs(120)),
             register_at: None,
             register_backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             registering: false,
@@ -212,16 +209,10 @@ impl Node {
             self.start_registering();
             return;
         }
-        if lived >= GOOD_SESSION {
-            self.session.connect_backoff.reset();
-        }
+        let mut after = |clean| self.session.connect_pace.after(clean, lived, &mut self.rng);
         let (delay, cause) = match cause {
-            CloseCause::Clean if lived >= LOOPING_SESSION => {
-                self.session.connect_backoff.reset();
-                (Duration::ZERO, "closed".to_owned())
-            }
-            CloseCause::Clean => (self.session.connect_backoff.next(&mut self.rng), "closed at once".to_owned()),
-            CloseCause::Failed(why) => (self.session.connect_backoff.next(&mut self.rng), why),
+            CloseCause::Clean => (after(true), "closed".to_owned()),
+            CloseCause::Failed(why) => (after(false), why),
             CloseCause::Inactive(why) => {
                 self.session.inactive = true;
                 (INACTIVE_WAIT, why)
@@ -246,7 +237,7 @@ impl Node {
         session.connect_at = None;
         session.register_at = None;
         session.register_backoff.reset();
-        session.connect_backoff.reset();
+        session.connect_pace.reset();
         session.register_next = session.connected;
         if !session.connected {
             self.start_registering();

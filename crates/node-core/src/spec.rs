@@ -16,6 +16,9 @@ pub struct TaskSpec {
     pub containers: Vec<ContainerSpec>,
     #[serde(default)]
     pub roles: Roles,
+    /// Of the whole task, where its containers' own limits keep it: shown to the task, and enforced by nobody else.
+    #[serde(default)]
+    pub memory: Option<Mebibytes>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,20 +4,17 @@
 
 use std::time::Duration;
 
-use crate::backoff::{Backoff, Rng};
+use crate::backoff::Rng;
 use crate::container::Stage;
 use crate::event::CloseCause;
 use crate::health::HealthStatus;
 use crate::ids::{ContainerName, DockerId, TaskArn};
 use crate::node::Node;
+use crate::reconnect::Pace;
 use crate::time::Timestamp;
 
-/// A session that lived this long was a good one: the next failure starts with the shortest delay again.
-const GOOD_SESSION: Duration = Duration::from_secs(60);
-/// A clean close is followed at once, unless the session was so short that it looks like a loop.
-const LOOPING_SESSION: Duration = Duration::from_secs(1);
 /// amazon-ecs-agent's delays (`ecs-agent/tcs/handler/handler.go`).
-const RECONNECT: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+const RECONNECT: Pace = Pace::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// A task of which at least one container runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,24 +68,20 @@ impl Node {
 /// How long to wait between two telemetry sessions.
 #[derive(Debug)]
 pub struct Reconnect {
-    backoff: Backoff,
+    pace: Pace,
     rng: Rng,
 }
 
 impl Reconnect {
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { backoff: RECONNECT, rng: Rng::new(seed) }
+        Self { pace: RECONNECT, rng: Rng::new(seed) }
     }
 
     /// The pause after a session that ended for `cause`; `lived` is zero for one that was never opened. A deregistered instance
     /// goes on asking: whether it registers again is decided by the ACS session.
     pub fn after(&mut self, cause: &CloseCause, lived: Duration) -> Duration {
-        let clean = *cause == CloseCause::Clean && lived >= LOOPING_SESSION;
-        if clean || lived >= GOOD_SESSION {
-            self.backoff.reset();
-        }
-        if clean { Duration::ZERO } else { self.backoff.next(&mut self.rng) }
+        self.pace.after(*cause == CloseCause::Clean, lived, &mut self.rng)
     }
 }
 
@@ -104,6 +97,7 @@ mod tests {
     fn a_clean_end_is_followed_at_once_and_a_loop_is_not() {
         let mut reconnect = Reconnect::new(1);
         assert_eq!(reconnect.after(&CloseCause::Clean, Duration::from_secs(2)), Duration::ZERO);
+        assert_eq!(reconnect.after(&CloseCause::Clean, Duration::from_millis(10)), Duration::ZERO);
         assert!(reconnect.after(&CloseCause::Clean, Duration::from_millis(10)) >= Duration::from_millis(500));
     }
 

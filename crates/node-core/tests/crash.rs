@@ -69,6 +69,7 @@ fn spec(i: usize) -> TaskSpec {
             gpus: Vec::new(),
         }],
         roles: Roles::default(),
+        memory: None,
     }
 }
 

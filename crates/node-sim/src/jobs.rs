@@ -63,6 +63,7 @@ impl Job {
             version: "1".into(),
             containers,
             roles: Roles::default(),
+            memory: None,
         };
         let kinds = [RoleKind::Task, RoleKind::Execution];
         let credentials = kinds.into_iter().filter(|_| dice.one_in(3)).map(|role| issued(n, role, 0)).collect();

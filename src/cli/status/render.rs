@@ -111,15 +111,24 @@ fn tasks(tasks: &[Task]) -> String {
 fn task_state(task: &Task) -> String {
     match &task.containers[..] {
         _ if task.desired != task.known => format!("{}, to be {}", task.known, task.desired),
-        [only] if only.exit_code.is_some() || only.reason.is_some() => {
-            format!("{}{}", task.known, outcome(only))
-        }
+        [only] => format!("{}{}{}", task.known, outcome(only), condition(only)),
         _ => task.known.clone(),
     }
 }
 
 fn container_state(container: &Container) -> String {
-    format!("{}{}{}", container.stage, outcome(container), pull(container))
+    format!("{}{}{}{}", container.stage, outcome(container), condition(container), pull(container))
+}
+
+/// `, HEALTHY, restarted 2 times`: what its health check says while it runs, and what its restart policy has done.
+fn condition(container: &Container) -> String {
+    let health = container.health.as_ref().filter(|_| container.exit_code.is_none());
+    let health = health.map_or_else(String::new, |health| format!(", {health}"));
+    match container.restarts {
+        None | Some(0) => health,
+        Some(1) => format!("{health}, restarted once"),
+        Some(times) => format!("{health}, restarted {times} times"),
+    }
 }
 
 fn outcome(container: &Container) -> String {
@@ -213,13 +222,23 @@ host                CPU 51 %, memory 1536 of 7680 MiB, load 0.42, disk 40 %
 TASK          JOB                                   QUEUE  ATTEMPT  STATE                                      AGE  CPU %   MIB
 0f1e2d3c4b5a  7c9e6679-7425-40de-944b-e07fc1f90ae7  main   1        RUNNING                                  3m12s   99.4  12.3
 a0b1c2d3e4f5  7c9e6679-7425-40de-944b-e07fc1f90ae7  main   2        RUNNING, to be STOPPED                      0s   99.4  12.3
-  default                                                           Running                                          99.4  12.3
+  default                                                           Running, UNHEALTHY, restarted 2 times            99.4  12.3
   sidecar                                                           Stopped (137): OutOfMemoryError: killed             -     -
 
 Not reported to ECS yet:
   ffff0000ffff STOPPED
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_single_container_shows_its_condition_with_its_task() {
+        let mut task = sample::report().tasks.remove(0);
+        task.containers[0].health = Some("HEALTHY".into());
+        task.containers[0].restarts = Some(1);
+        assert_eq!(task_state(&task), "RUNNING, HEALTHY, restarted once");
+        (task.desired, task.known, task.containers[0].exit_code) = ("STOPPED".into(), "STOPPED".into(), Some(3));
+        assert_eq!(task_state(&task), "STOPPED (3), restarted once");
     }
 
     #[test]

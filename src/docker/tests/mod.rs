@@ -68,6 +68,7 @@ impl Job {
             version: "1".into(),
             containers: vec![container.clone()],
             roles: node_core::Roles::default(),
+            memory: None,
         };
         let name = task.docker_name(&container);
         Self { task, container, name }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use node_core::{ImagePulled, OpFailure, PullMode};
+use node_core::{DockerId, DockerName, ImagePulled, OpFailure, PullMode};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use super::{pull, refusal};
-use crate::docker::Docker;
+use super::{Job, pull, refusal};
+use crate::docker::{ContainerLimits, Docker, ImageLimits};
 
 const DIGEST: &str = "sha256:00000000000000000000000000000000000000000000000000000000000000aa";
 
-/// A daemon that gives each request the status and body that `answer` has for its first line.
+/// A daemon that gives each request the status and body that `answer` has for its first line. Status 0 is no answer at all.
 struct Played {
     docker: Docker,
     pulls: Arc<AtomicU32>,
@@ -48,6 +48,9 @@ async fn serve(listener: UnixListener, answer: fn(&str) -> (u16, String), pulls:
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             let (status, body) = answer(&request);
+            if status == 0 {
+                std::future::pending::<()>().await;
+            }
             let length = body.len();
             let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}");
             drop(stream.write_all(answer.as_bytes()).await);
@@ -127,4 +130,37 @@ async fn an_answer_cut_short_is_a_daemon_that_went_away() {
     });
     let failure = client(&socket).version().await.unwrap_err();
     assert!(matches!(failure, OpFailure::Unreachable(_)), "{failure:?}");
+}
+
+/// A daemon that takes requests to create or start containers and never answers them, with `limits` for both.
+fn stuck(limits: ContainerLimits) -> Played {
+    let mut played = Played::new(|_| (0, String::new()));
+    played.docker = played.docker.with_limits(ImageLimits::default(), limits);
+    played
+}
+
+const SHORT: Duration = Duration::from_millis(50);
+/// Longer than any test may take.
+const LONG: Duration = Duration::from_secs(60 * 60);
+
+#[tokio::test]
+async fn a_create_without_an_answer_ends_at_its_own_limit() {
+    let played = stuck(ContainerLimits { create: SHORT, start: LONG });
+    let job = Job::new("true");
+    let made = played.docker.create(&job.task, &job.container, &job.name, "c").await;
+    let (name, text) = refusal(made);
+    assert_eq!(name, "DockerTimeoutError");
+    assert!(text.starts_with("Could not transition to created; timed out after waiting "), "{text}");
+}
+
+#[tokio::test]
+async fn a_start_without_an_answer_ends_at_its_own_limit_and_is_not_taken_for_ours_later() {
+    let played = stuck(ContainerLimits { create: LONG, start: SHORT });
+    let name = DockerName::new("ecs-unit-1-default-00");
+    for published in [false, true] {
+        let (error, text) = refusal(played.docker.start(&name, &DockerId::new("d"), published).await);
+        assert_eq!(error, "DockerTimeoutError");
+        assert!(text.starts_with("Could not transition to started; timed out after waiting "), "{text}");
+        assert!(played.docker.own_starts().is_empty());
+    }
 }

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 /// Our own; ECS shows it in the console and compares it with nothing that is known.
 pub(in crate::ecs) const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Where amazon-ecs-agent puts its commit, as eight hex digits.
-pub(in crate::ecs) const AGENT_HASH: &str = "00000000";
+/// The first eight hex digits of this build's commit, as amazon-ecs-agent has them. Whoever builds a release names the commit in
+/// `BATCH_NODE_AGENT_COMMIT`: the same source and the same name give the same binary. Without it: zeroes.
+pub(in crate::ecs) const AGENT_HASH: &str = short(option_env!("BATCH_NODE_AGENT_COMMIT"));
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the endpoint {0:?} is neither https, http, wss nor ws")]
@@ -20,6 +21,23 @@ pub(super) struct Caller<'a> {
     pub(super) docker_version: Option<&'a str>,
     /// Asks ECS for the credentials of all tasks that run here.
     pub(super) send_credentials: bool,
+}
+
+const fn short(commit: Option<&'static str>) -> &'static str {
+    if let Some(commit) = commit
+        && let Some((short, _)) = commit.split_at_checked(8)
+        && is_hex(short.as_bytes())
+    {
+        return short;
+    }
+    "00000000"
+}
+
+const fn is_hex(digits: &[u8]) -> bool {
+    match digits {
+        [] => true,
+        [digit, rest @ ..] => digit.is_ascii_hexdigit() && is_hex(rest),
+    }
 }
 
 /// `<endpoint>/ws?agentHash=..&..`, parameters sorted by name (amazon-ecs-agent, `ecs-agent/acs/session/session.go`).
@@ -95,6 +113,14 @@ mod tests {
              &dockerVersion=DockerVersion%3A%2025.0.8&protocolVersion=2&sendCredentials=true&seqNum=1"
         );
         assert_eq!(url, expected);
+    }
+
+    #[test]
+    fn a_commit_is_cut_to_eight_digits_and_what_is_none_to_zeroes() {
+        assert_eq!(short(Some("a8b3e7d3c0ffee")), "a8b3e7d3");
+        for none in [None, Some(""), Some("a8b3"), Some("v1.105.1-dirty"), Some("ääääääää")] {
+            assert_eq!(short(none), "00000000", "{none:?}");
+        }
     }
 
     #[test]

@@ -53,6 +53,8 @@ struct Container {
     networks: Vec<Network>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     volumes: Vec<Volume>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart_count: Option<u32>,
 }
 
 pub(super) async fn index() -> Response {
@@ -135,5 +137,6 @@ async fn container(shared: &Shared, spec: &ContainerSpec, state: &ContainerState
         ports: shape::ports(&state.bindings),
         networks: shape::networks(shown.networks),
         volumes: shown.volumes,
+        restart_count: shape::restart_count(spec, state),
     }
 }

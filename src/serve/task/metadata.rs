@@ -11,6 +11,9 @@ use super::credentials::json;
 use super::shape::{self, ContainerAnswer, TaskAnswer, Version};
 use super::{Shared, Subject, View, tags};
 
+/// The one type of association that a job has.
+const GPU: &str = "gpu";
+
 type Asked = Path<(String, String)>;
 
 /// A question that found its container.
@@ -95,23 +98,31 @@ pub(super) async fn task_stats(State(shared): State<Shared>, Path((version, endp
     ok(&all)
 }
 
-/// No job here has any, which amazon-ecs-agent writes as null.
+/// A container's GPUs are all the associations there are; none is written as null.
 pub(super) async fn associations(
     State(shared): State<Shared>,
-    Path((version, endpoint, _)): Path<(String, String, String)>,
+    Path((version, endpoint, kind)): Path<(String, String, String)>,
 ) -> Response {
-    match find(&shared, &version, &endpoint, Wanted::Associations).await {
-        Ok(_) => ok(&serde_json::json!({ "Associations": null })),
-        Err(refusal) => refusal,
-    }
+    let found = match find(&shared, &version, &endpoint, Wanted::Associations).await {
+        Ok(found) => found,
+        Err(refusal) => return refusal,
+    };
+    let gpus = found.record.spec.containers.get(found.at).map(|container| &container.gpus);
+    let names = gpus.filter(|gpus| kind == GPU && !gpus.is_empty());
+    ok(&serde_json::json!({ "Associations": names }))
 }
 
+/// What ECS has put into an association of the task, whichever container has it. Into a GPU's it puts nothing.
 pub(super) async fn association(
     State(shared): State<Shared>,
     Path((version, endpoint, kind, name)): Path<(String, String, String, String)>,
 ) -> Response {
-    if let Err(refusal) = find(&shared, &version, &endpoint, Wanted::Association).await {
-        return refusal;
+    let found = match find(&shared, &version, &endpoint, Wanted::Association).await {
+        Ok(found) => found,
+        Err(refusal) => return refusal,
+    };
+    if kind == GPU && found.record.spec.containers.iter().any(|container| container.gpus.contains(&name)) {
+        return json(StatusCode::OK, String::new());
     }
     let text = format!(
         "Unable to write container association response: unable to get association from association type {kind} and \

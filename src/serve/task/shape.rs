@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Place;
 use super::tags::{TagError, Tags};
-use crate::docker::{Health, Shown, Volume};
+use crate::docker::{Shown, Volume};
 
 /// Which endpoint asks: version 4 tells more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub(super) struct TaskAnswer {
     pub(super) known_status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) containers: Vec<ContainerAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<TaskLimits>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pull_started_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +97,8 @@ pub(super) struct ContainerAnswer {
     container_arn: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     networks: Vec<Network>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart_count: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -114,6 +118,25 @@ struct Limits {
     cpu: u64,
     #[serde(rename = "Memory")]
     memory: u64,
+}
+
+/// Of the whole task, in MiB. None here has a limit of its CPUs.
+#[derive(Debug, Serialize)]
+struct TaskLimits {
+    #[serde(rename = "Memory")]
+    memory: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Health {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i64>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    output: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -146,6 +169,7 @@ pub(super) fn task(
         desired_status: desired(record),
         known_status: known(record),
         containers,
+        limits: record.spec.memory.map(|memory| TaskLimits { memory: memory.0 }),
         pull_started_at: record.pull_started_at.and_then(time),
         pull_stopped_at: record.pull_stopped_at.and_then(time),
         execution_stopped_at: record.execution_stopped_at.and_then(time),
@@ -186,13 +210,29 @@ pub(super) fn container(
         started_at: state.started_at.and_then(time),
         finished_at: state.finished_at.and_then(time),
         kind: "NORMAL",
-        health: shown.health,
+        health: health(spec, state),
         volumes: shown.volumes,
         log_driver,
         log_options,
         container_arn: spec.container_arn.clone().filter(|_| version == Version::V4),
         networks: networks(shown.networks),
+        restart_count: restart_count(spec, state).filter(|_| version == Version::V4),
     }
+}
+
+/// Where its health check is to be reported, whatever Docker checks besides.
+fn health(spec: &ContainerSpec, state: &ContainerState) -> Option<Health> {
+    let health = &state.health;
+    spec.health_check.then(|| Health {
+        status: health.status.as_str(),
+        status_since: health.since.and_then(time),
+        exit_code: health.exit_code.map(|code| code.0),
+        output: health.output.clone(),
+    })
+}
+
+pub(super) fn restart_count(spec: &ContainerSpec, state: &ContainerState) -> Option<u32> {
+    spec.restart_policy.as_ref().map(|_| state.restarts.count)
 }
 
 pub(super) fn ports(bindings: &[NetworkBinding]) -> Vec<Port> {

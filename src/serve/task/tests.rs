@@ -12,6 +12,8 @@ use super::*;
 use crate::serve::credentials::Owner;
 use crate::serve::credentials::tests::delivered;
 
+mod shown;
+
 const TASK: &str = "arn:aws:ecs:us-east-1:1:task/c/t1";
 
 struct World {
@@ -21,13 +23,17 @@ struct World {
     _dir: tempfile::TempDir,
 }
 
-/// A node with one task, as the core makes it, whose loop answers.
 async fn world(rate: Rate) -> World {
+    world_of(rate, spec(), None).await
+}
+
+/// A node with one task, as the core makes it, whose loop answers.
+async fn world_of(rate: Rate, spec: TaskSpec, ecs: Option<aws_sdk_ecs::Client>) -> World {
     let dir = tempfile::tempdir().unwrap();
     let audit = dir.path().join("audit.log");
     let credentials = CredentialStore::default();
     let (requests, mut asked) = mpsc::channel(8);
-    let node = node();
+    let node = node(spec);
     tokio::spawn(async move {
         while let Some(AdminRequest::Tasks(subject, reply)) = asked.recv().await {
             let found = match &subject {
@@ -41,7 +47,7 @@ async fn world(rate: Rate) -> World {
                 None => Vec::new(),
             };
             let place = place();
-            reply.send(View { place, tasks, container, ecs: None }).unwrap();
+            reply.send(View { place, tasks, container, ecs: ecs.clone() }).unwrap();
         }
     });
     let docker = Docker::new("unix:///nowhere/docker.sock").unwrap();
@@ -78,10 +84,11 @@ fn spec() -> TaskSpec {
         version: "3".into(),
         containers: vec![serde_json::from_value(container).unwrap()],
         roles: Roles::default(),
+        memory: None,
     }
 }
 
-fn node() -> Node {
+fn node(spec: TaskSpec) -> Node {
     let policy = Policy {
         pull_behavior: PullBehavior::Default,
         idle_timeout: None,
@@ -92,7 +99,7 @@ fn node() -> Node {
     let mut node = Node::restore(policy, Saved::default(), 1, Timestamp(0));
     let identified = Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c1") };
     node.handle(identified, Timestamp(1));
-    let task = PayloadTask { arn: TaskArn::new(TASK), work: Incoming::Run(spec()), credentials: Vec::new() };
+    let task = PayloadTask { arn: TaskArn::new(TASK), work: Incoming::Run(spec), credentials: Vec::new() };
     let payload = Payload {
         message: MessageId::new("m"),
         cluster: ClusterRef::new("c1"),
@@ -211,7 +218,7 @@ async fn a_container_finds_its_task() {
     assert_eq!(task["FaultInjectionEnabled"], false);
     let where_it_is = [&task["AvailabilityZone"], &task["AvailabilityZoneID"], &task["VPCID"]];
     assert_eq!(where_it_is, [&json!("us-east-1a"), &json!("use1-az1"), &json!("vpc-1")]);
-    assert!(task.get("ServiceName").is_none() && task.get("Limits").is_none(), "{task}");
+    assert!(["ServiceName", "Limits"].iter().all(|key| task.get(key).is_none()), "{task}");
     let v3 = world.json(&format!("/v3/{endpoint}/task")).await;
     assert_eq!(v3["AvailabilityZone"], "us-east-1a");
     let less = ["LaunchType", "VPCID", "AvailabilityZoneID", "FaultInjectionEnabled"];
@@ -287,17 +294,4 @@ async fn what_a_batch_job_has_none_of_is_answered_as_amazon_answers() {
     assert_eq!((status, said), (400, format!(r#"{{"Error":"fault injection is not enabled for task: {TASK}"}}"#)));
     let (status, _, said) = world.ask("POST", &fault("no"), "{}").await;
     assert_eq!((status, said.as_str()), (404, r#"{"Error":"unable to lookup container: no"}"#));
-}
-
-#[test]
-fn a_container_is_shown_with_its_log_and_its_name_in_ecs() {
-    let node = node();
-    let record = node.task_records()[0].clone();
-    let answer = shape::container(&record, &record.spec.containers[0], &record.containers[0], None, shape::Version::V4);
-    let shown = serde_json::to_value(answer).unwrap();
-    assert_eq!(shown["LogDriver"], "awslogs");
-    assert_eq!(shown["LogOptions"], json!({"awslogs-group": "g"}));
-    assert_eq!(shown["ContainerARN"], "arn:container");
-    assert_eq!(shown["Limits"], json!({"CPU": 512, "Memory": 64}));
-    assert_eq!((&shown["DesiredStatus"], &shown["Type"]), (&json!("RUNNING"), &json!("NORMAL")));
 }

@@ -39,6 +39,7 @@ pub(crate) fn spec(id: &str) -> TaskSpec {
             gpus: Vec::new(),
         }],
         roles: Roles::default(),
+        memory: None,
     }
 }
 

@@ -94,8 +94,9 @@ fn a_changed_instance_type_ends_the_process_and_a_void_registration_does_not() {
 #[test]
 fn a_lost_session_is_opened_again_with_growing_patience() {
     let mut hand = Hand::active(policy());
-    hand.pass(Duration::from_secs(2));
+    // However short it was.
     hand.on(Event::SessionClosed(CloseCause::Clean));
+    assert_eq!(hand.node.poll_timeout(), Some(hand.now));
     assert!(has(&hand.next_due(), |c| matches!(c, Command::Connect { send_credentials: false, .. })));
     let mut longest = Duration::ZERO;
     for _ in 0..12 {
@@ -112,6 +113,26 @@ fn a_deregistered_host_without_tasks_registers_anew_at_once() {
     let mut hand = Hand::active(policy());
     let commands = hand.on(Event::SessionClosed(CloseCause::Inactive("InactiveInstanceException".into())));
     assert_eq!(commands, [Command::Register { previous: None }, Command::FindHome]);
+}
+
+#[test]
+fn a_deregistered_host_lets_its_tasks_end_and_registers_anew_at_once() {
+    let mut hand = Hand::active(policy());
+    let (spec, name) = hand.running("t1");
+    let registers = |commands: &[Command]| has(commands, |c| matches!(c, Command::Register { .. }));
+    let connects = |commands: &[Command]| has(commands, |c| matches!(c, Command::Connect { .. }));
+    let commands = hand.on(Event::SessionClosed(CloseCause::Inactive("InactiveInstanceException".into())));
+    assert!(!registers(&commands) && !has(&commands, |c| matches!(c, Command::Stop { .. })), "{commands:?}");
+    let commands = hand.pass(Duration::from_secs(3000));
+    assert!(!registers(&commands) && !connects(&commands), "the job runs on, within the hour: {commands:?}");
+    hand.exits(&name, 3);
+    let commands = hand.pass(Duration::from_secs(1));
+    assert!(!registers(&commands), "ECS has yet to hear how it ended: {commands:?}");
+    let commands = hand.on(Event::Submitted(spec.arn, Ok(())));
+    let commands = [commands, hand.pass(Duration::ZERO)].concat();
+    assert!(has(&commands, |c| *c == Command::Register { previous: None }), "at once: {commands:?}");
+    let commands = hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci2"))));
+    assert!(connects(&commands), "{commands:?}");
 }
 
 #[test]
