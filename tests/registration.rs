@@ -155,12 +155,13 @@ fn driver(dir: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common/nvml.c");
     let mut cc = Command::new("cc");
     cc.args(["-shared", "-fPIC", "-o"]).arg(dir.join("libnvidia-ml.so.1")).arg(source);
-    assert!(cc.status().unwrap().success(), "a C compiler is needed");
+    assert!(cc.status().is_ok_and(|status| status.success()), "a C compiler is needed");
 }
 
 fn gpu_agent(plane: &Plane, driver: &Path, runtime: &str) -> Agent {
+    let driver = driver.display().to_string();
     let setup = Setup::on(plane, &plane.run_instance()).set("nvidia_runtime", &format!("{runtime:?}"));
-    let setup = setup.set("gpu_wait", r#""0s""#).env("LD_LIBRARY_PATH", driver.to_str().unwrap());
+    let setup = setup.set("gpu_wait", r#""0s""#).env("LD_LIBRARY_PATH", &driver);
     Agent::start(setup)
 }
 

@@ -8,15 +8,18 @@ use crate::common::ecs::FakeEcs;
 use crate::common::registry::{Registry, SCRIPT};
 use crate::common::{eventually, text};
 
+/// What ECS was told of a task: exit code, digest, reason.
+type Told = (Option<i64>, Option<String>, Option<String>);
+
 /// The end of a task of this image: exit code, digest, reason.
-fn run(ecs: &FakeEcs, id: &str, image: &str) -> (Option<i64>, Option<String>, Option<String>) {
+fn run(ecs: &FakeEcs, id: &str, image: &str) -> Told {
     let mut task = ecs.task(id, SCRIPT);
     task["containers"][0]["image"] = image.into();
     ecs.payload(id, &[task]);
     told(ecs, id)
 }
 
-fn told(ecs: &FakeEcs, id: &str) -> (Option<i64>, Option<String>, Option<String>) {
+fn told(ecs: &FakeEcs, id: &str) -> Told {
     let end = &ecs.stopped(id)["containers"][0];
     let words = |value: &Value| value.as_str().map(str::to_owned);
     (end["exitCode"].as_i64(), ecs.digest(id), words(&end["reason"]))
@@ -44,7 +47,7 @@ fn unreachable(host: &str) -> String {
 
 /// Runs `app:1` as it is first, after the tag has moved to an image that ends with 12, and with the registry down; then an
 /// image that nobody has. `follows`: whether the moved tag is followed. Gives what the run without a registry told.
-fn story(behavior: &str, follows: bool) -> (FakeEcs, Agent, Registry, (Option<i64>, Option<String>, Option<String>)) {
+fn story(behavior: &str, follows: bool) -> (FakeEcs, Agent, Registry, Told) {
     let (ecs, agent, mut registry) = start(behavior);
     let image = registry.image("app:1");
     let (code, first, reason) = run(&ecs, "first", &image);

@@ -29,10 +29,11 @@ async fn proxy_of(server: std::net::SocketAddr, folder: Option<&Path>) -> (Strin
                 match acceptor {
                     None => carry(client, server, &seen).await,
                     // Who does not trust us hangs up here.
-                    Some(acceptor) => match acceptor.accept(client).await {
-                        Ok(client) => carry(client, server, &seen).await,
-                        Err(_) => {}
-                    },
+                    Some(acceptor) => {
+                        if let Ok(client) = acceptor.accept(client).await {
+                            carry(client, server, &seen).await;
+                        }
+                    }
                 }
             });
         }
