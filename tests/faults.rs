@@ -164,7 +164,7 @@ fn away(silent: bool) {
     away.extend(silent.then_some("--silent"));
     assert!(w.plane.fault_command(&away).unwrap().contains("away"));
     w.release();
-    w.agent.line(&["SubmitTaskStateChange", "retry"]);
+    w.agent.line(&["report not delivered"]);
     let listed = w.plane.fault_command(&["list"]).unwrap();
     assert!(listed.contains("away: "), "its orders are heard all the time: {listed}");
     assert_eq!(w.agent.count("reported STOPPED"), 0, "{}", w.agent.log());
@@ -183,7 +183,10 @@ fn frames_that_come_late_or_not_at_all_run_nothing_twice() {
     // It is sent again every 5 s, and by then there are two of it.
     hold(&["hang", "AckRequest", "--times", "1"]);
     let jobs = [1, 2].map(|code| (code, w.running(code)));
-    eventually("the payload again", || (w.agent.count("payload") > jobs.len()).then_some(()));
+    eventually("the payload again", || {
+        let recorded = std::fs::read_to_string(w.plane.dir.path().join("frames")).unwrap();
+        (recorded.matches("PayloadMessage").count() > jobs.len()).then_some(())
+    });
     assert_eq!(hold(&["clear"]), "faults cleared: 1", "the other one was over");
     w.release();
     for (code, id) in &jobs {
