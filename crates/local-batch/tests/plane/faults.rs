@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ecs_wire::acs::{FromAgent, TaskStopVerificationMessage};
+use ecs_wire::acs::TaskStopVerificationMessage;
 use ecs_wire::{ToAgent, tcs};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
