@@ -176,25 +176,6 @@ fn away(silent: bool) {
 }
 
 #[test]
-fn frames_that_come_late_or_not_at_all_run_nothing_twice() {
-    let w = World::new();
-    let hold = |args: &[&str]| w.plane.fault_command(args).unwrap();
-    hold(&["delay", "PayloadMessage", "--by", "500ms"]);
-    // It is sent again every 5 s, and by then there are two of it.
-    hold(&["hang", "AckRequest", "--times", "1"]);
-    let jobs = [1, 2].map(|code| (code, w.running(code)));
-    eventually("the payload again", || {
-        let recorded = std::fs::read_to_string(w.plane.dir.path().join("frames")).unwrap();
-        (recorded.matches("PayloadMessage").count() > jobs.len()).then_some(())
-    });
-    assert_eq!(hold(&["clear"]), "faults cleared: 1", "the other one was over");
-    w.release();
-    for (code, id) in &jobs {
-        w.ended(id, *code);
-    }
-}
-
-#[test]
 fn calls_that_hang_or_come_late_only_delay_a_report() {
     let w = World::new();
     let id = w.running(4);
