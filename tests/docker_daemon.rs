@@ -37,12 +37,14 @@ fn a_host_joins_when_docker_answers() {
 struct Dockerd {
     process: Option<Process>,
     dir: TempDir,
+    /// Further flags.
+    args: Vec<&'static str>,
 }
 
 impl Dockerd {
-    fn start() -> Self {
+    fn start(args: &[&'static str]) -> Self {
         docker::need_busybox();
-        let mut dockerd = Self { process: None, dir: tempfile::tempdir().unwrap() };
+        let mut dockerd = Self { process: None, dir: tempfile::tempdir().unwrap(), args: args.to_vec() };
         dockerd.start_again();
         let archive = dockerd.file("busybox.tar");
         docker::docker(&["save", "--output", archive.to_str().unwrap(), "busybox"]);
@@ -70,7 +72,7 @@ impl Dockerd {
         for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
             command.arg(flag).arg(self.file(name));
         }
-        command.arg("--host").arg(self.url());
+        command.arg("--host").arg(self.url()).args(&self.args);
         self.process = Some(Process::spawn(command, &self.file("log")));
         let process = self.process.as_mut().unwrap();
         let (url, log) = (format!("unix://{}", self.dir.path().join("s").display()), self.dir.path().join("log"));
@@ -151,7 +153,7 @@ fn unmount(dir: &Path) {
 
 #[test]
 fn jobs_that_went_with_docker_are_reported_and_the_next_ones_run() {
-    let mut dockerd = Dockerd::start();
+    let mut dockerd = Dockerd::start(&[]);
     let url = dockerd.url();
     let plane = Plane::start(&["--max-nodes", "0", "--docker-host", &url]);
     let mut agent = Agent::start(Setup::on(&plane, &plane.run_instance()).set("docker_host", &format!("{url:?}")));
@@ -179,4 +181,41 @@ fn jobs_that_went_with_docker_are_reported_and_the_next_ones_run() {
     assert!(agent.process().exited().is_none());
     let after = plane.shell("hello", "true");
     plane.job_in(&after, "SUCCEEDED");
+}
+
+#[test]
+fn jobs_live_through_a_restart_of_docker_with_live_restore() {
+    let mut dockerd = Dockerd::start(&["--live-restore"]);
+    let url = dockerd.url();
+    let plane = Plane::start(&["--max-nodes", "0", "--docker-host", &url]);
+    let agent = Agent::start(Setup::on(&plane, &plane.run_instance()).set("docker_host", &format!("{url:?}")));
+    let work = tempfile::tempdir().unwrap();
+    plane.define_with_work("work", work.path());
+    let script = |code: u8| {
+        format!("echo >>/work/starts{code}; while [ ! -e /work/end{code} ]; do sleep 0.05; done; exit {code}")
+    };
+    let release = |code: u8| std::fs::write(work.path().join(format!("end{code}")), "").unwrap();
+    for (round, signal) in ["TERM", "KILL"].into_iter().enumerate() {
+        let [during, after] = [10, 11].map(|code| code + 10 * u8::try_from(round).unwrap());
+        let jobs = [during, after].map(|code| (code, plane.shell("work", &script(code))));
+        for (code, id) in &jobs {
+            plane.job_in(id, "RUNNING");
+            eventually("its first words", || work.path().join(format!("starts{code}")).exists().then_some(()));
+        }
+        dockerd.end(signal);
+        agent.status_with("an agent that misses Docker", |status| status["state"]["docker"] == "down");
+        // One ends while nobody looks.
+        release(during);
+        dockerd.start_again();
+        agent.status_with("an agent that has Docker", |status| status["state"]["docker"] != "down");
+        release(after);
+        for (code, id) in &jobs {
+            let job = plane.job_in(id, "FAILED");
+            assert_eq!(
+                (&job["container"]["exitCode"], job["attempts"].as_array().unwrap().len()),
+                (&(*code).into(), 1)
+            );
+            assert_eq!(crate::common::lines(&work.path().join(format!("starts{code}"))), 1, "it ran once");
+        }
+    }
 }

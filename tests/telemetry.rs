@@ -8,6 +8,7 @@ use local_batch::{NodeTemplate, Plane, PlaneConfig, PlaneEvent};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
+use crate::common::frames::check_recorded;
 use crate::common::model::Model;
 use crate::common::{BINARY, docker, last, text};
 
@@ -38,6 +39,7 @@ fn config(dir: &std::path::Path) -> PlaneConfig {
         data_dir: dir.to_owned(),
         docker_host: None,
         credentials_lifetime: None,
+        frames: Some(dir.join("frames")),
     }
 }
 
@@ -59,6 +61,7 @@ async fn telemetry_agrees_with_docker_stats_and_with_the_model() {
     let log = std::fs::read_dir(dir.path().join("nodes")).ok().and_then(|mut nodes| nodes.next());
     let log = log.map(|node| crate::common::log(&node.unwrap().path())).unwrap_or_default();
     plane.shutdown().await;
+    check_recorded(&dir.path().join("frames"));
     match ended {
         Ok(Ok(found)) => assert_eq!(tasks.map(Option::unwrap).map(|arn| found.contains(&arn)), [true, true]),
         Ok(Err(failed)) => {

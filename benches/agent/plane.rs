@@ -48,6 +48,7 @@ impl Bench {
             data_dir: data_dir.clone(),
             docker_host: None,
             credentials_lifetime: None,
+            frames: None,
         })
         .await?;
         let events = tokio::sync::Mutex::new(plane.events());

@@ -39,6 +39,7 @@ impl Host {
             data_dir: data_dir.clone(),
             docker_host: None,
             credentials_lifetime: None,
+            frames: None,
         })
         .await?;
         let mut host = Self { plane, data_dir, agent: 0 };

@@ -56,6 +56,9 @@ pub(crate) struct LocalArgs {
     /// Seconds that the credentials of a job's role live
     #[arg(long, value_name = "SECONDS", hide = true, value_parser = clap::value_parser!(u64).range(2..))]
     credentials_lifetime: Option<u64>,
+    /// Append every frame of ACS and TCS to this file, credentials and all
+    #[arg(long, value_name = "PATH", hide = true)]
+    frames: Option<PathBuf>,
     /// Begin without a compute environment, a queue and a job definition
     #[arg(long)]
     empty: bool,
@@ -101,6 +104,7 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
         data_dir: data.path.clone(),
         docker_host: args.docker_host,
         credentials_lifetime: args.credentials_lifetime.map(Duration::from_secs),
+        frames: args.frames,
     };
     // What is in a temporary directory goes with the process.
     let plane = if data.is_ours { Plane::start(config).await } else { Plane::resume(config).await }?;

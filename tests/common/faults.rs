@@ -1,8 +1,4 @@
-//! Faults on order, and the wires to look at while they last.
-
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+//! Faults on order.
 
 use serde_json::{Value, json};
 
@@ -30,15 +26,4 @@ impl Plane {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
-}
-
-/// Posts without waiting for more than the order's arrival: the answer may never come.
-pub(crate) fn post_unheard(url: &str, body: &str) {
-    let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
-    let mut stream = TcpStream::connect(host).unwrap();
-    let head = format!("POST /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n", body.len());
-    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    // A byte, an end or a second: in each case the order has been taken.
-    drop(stream.read(&mut [0]));
 }

@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod docker;
 pub(crate) mod ecs;
 pub(crate) mod faults;
+pub(crate) mod frames;
 pub(crate) mod http;
 pub(crate) mod model;
 pub(crate) mod plane;

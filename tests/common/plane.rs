@@ -211,6 +211,7 @@ impl Plane {
 fn spawn(dir: &TempDir, address: &str, args: &[String]) -> (Process, String) {
     let mut command = binary();
     command.args(["local", "--listen", address, "--data-dir"]).arg(dir.path()).args(args);
+    command.arg("--frames").arg(dir.path().join("frames"));
     let out = dir.path().join("plane.out");
     // What an earlier one has said is kept.
     let said_before = std::fs::read_to_string(&out).map_or(0, |said| said.len());
@@ -263,5 +264,6 @@ impl Drop for Plane {
         assert_eq!(left, 0, "the plane left containers behind");
         let ended = ended.unwrap_or_else(|| panic!("the plane did not end within {STOP:?} of SIGTERM"));
         assert_eq!(ended.code(), Some(0), "the plane ended badly");
+        super::frames::check_recorded(&self.dir.path().join("frames"));
     }
 }

@@ -17,6 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         data_dir: std::env::temp_dir().join(format!("plane-{}", std::process::id())),
         docker_host: None,
         credentials_lifetime: None,
+        frames: None,
     })
     .await?;
     println!("{}", plane.endpoint());

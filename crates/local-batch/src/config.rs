@@ -20,6 +20,8 @@ pub struct PlaneConfig {
     /// How long the credentials of a job's role live, at least 2 seconds; ECS's 6 hours when absent. They are renewed at half
     /// of it.
     pub credentials_lifetime: Option<Duration>,
+    /// Every frame of ACS and TCS is appended to this file, a JSON object a line, credentials and all.
+    pub frames: Option<PathBuf>,
 }
 
 /// What a launched node is made from, as a launch template would say.
@@ -53,6 +55,12 @@ pub enum PlaneError {
     },
     #[error("cannot make the data directory {path}; choose another or correct its permissions", path = path.display())]
     DataDir {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("frames cannot be recorded in {path}; choose another or correct its permissions", path = path.display())]
+    Frames {
         path: PathBuf,
         #[source]
         source: std::io::Error,

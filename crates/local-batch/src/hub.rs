@@ -15,6 +15,7 @@ use crate::journal::Journal;
 use crate::logs::LogKeeper;
 use crate::model::{Effect, State};
 use crate::nodes;
+use crate::record::Recorder;
 
 /// Events kept for a slow listener: a large array submits several for each child at once.
 const EVENTS_KEPT: usize = 65_536;
@@ -34,6 +35,7 @@ pub(crate) struct Hub {
     pub(crate) arns: Arns,
     pub(crate) logs: LogKeeper,
     pub(crate) faults: Arc<Faults>,
+    pub(crate) frames: Recorder,
     /// Everything that runs in the background, and the word to end it.
     pub(crate) tracker: TaskTracker,
     pub(crate) closing: CancellationToken,
@@ -52,6 +54,7 @@ impl Hub {
         endpoint: String,
         poll_endpoint: String,
         logs: LogKeeper,
+        frames: Recorder,
     ) -> Arc<Self> {
         Arc::new(Self {
             arns: Arns { region: config.region.clone() },
@@ -60,6 +63,7 @@ impl Hub {
             poll_endpoint,
             logs,
             faults: Faults::new(),
+            frames,
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             node_tracker: TaskTracker::new(),

@@ -23,9 +23,10 @@ mod logs;
 mod model;
 mod nodes;
 mod plane;
+mod record;
 mod sigv4;
 
 pub use config::{NodeTemplate, PlaneConfig, PlaneError};
 pub use error::ApiError;
 pub use events::{JobStatus, PlaneEvent};
-pub use plane::Plane;
+pub use plane::{Plane, control_socket};

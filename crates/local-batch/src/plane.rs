@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::broadcast;
 use tracing::warn;
 
@@ -19,6 +19,7 @@ use crate::journal::Journal;
 use crate::logs::LogKeeper;
 use crate::model::container::{CPU_UNITS, Shape};
 use crate::model::{Fleet, State};
+use crate::record::Recorder;
 use crate::{acs, api, clock, docker, nodes};
 
 /// A node's agent gets SIGTERM, then SIGKILL after three seconds; Docker's part is bounded with it.
@@ -71,7 +72,11 @@ impl Plane {
         let listener = listen(config.listen).await?;
         let agents = listen_for_agents(config.listen.ip(), &mut state).await?;
         let logs = LogKeeper::new(docker::connect(config.docker_host.as_deref())?, logs_dir);
-        let hub = Hub::new(config, state, journal, endpoint_of(&listener)?, endpoint_of(&agents)?, logs);
+        let frames = Recorder::open(config.frames.as_deref())
+            .map_err(|source| PlaneError::Frames { path: config.frames.clone().unwrap_or_default(), source })?;
+        let endpoint = endpoint_of(&listener)?;
+        let control = listen_for_orders(&endpoint);
+        let hub = Hub::new(config, state, journal, endpoint, endpoint_of(&agents)?, logs, frames);
         let gate = |listener| {
             Gate::new(listener, hub.faults.clone()).map_err(|source| PlaneError::Listen { address: UNSET, source })
         };
@@ -80,6 +85,9 @@ impl Plane {
         hub.update(|_, _| ());
         hub.tracker.spawn(acs::serve(hub.clone(), agents));
         hub.tracker.spawn(api::serve(hub.clone(), listener));
+        if let Some(control) = control {
+            hub.tracker.spawn(api::serve_control(hub.clone(), control));
+        }
         hub.tracker.spawn(hub.clone().watch_deadlines());
         Ok(Self { hub, is_resumed })
     }
@@ -155,6 +163,20 @@ async fn listen_for_agents(ip: IpAddr, state: &mut State) -> Result<TcpListener,
     };
     state.agents_port = listener.local_addr().map_or(0, |address| address.port());
     Ok(listener)
+}
+
+/// The name of the abstract Unix socket on which the plane at this address takes orders even while it is away. Such a socket
+/// needs no file, and ends with its process.
+#[must_use]
+pub fn control_socket(address: SocketAddr) -> String {
+    format!("batch-node-agent/local/{address}")
+}
+
+/// Without it, orders come with the APIs only.
+fn listen_for_orders(endpoint: &str) -> Option<UnixListener> {
+    let address: SocketAddr = endpoint.trim_start_matches("http://").parse().ok()?;
+    let listener = UnixListener::bind(format!("\0{}", control_socket(address)));
+    listener.inspect_err(|error| warn!(%error, "`local fault` cannot reach this plane while it is away")).ok()
 }
 
 /// Where clients on this machine reach a listener.

@@ -1,6 +1,9 @@
 //! The plane's faces over real sockets, with a fake agent.
 
 #[cfg(test)]
+#[path = "plane/faults.rs"]
+mod faults;
+#[cfg(test)]
 mod support;
 
 use std::time::Duration;
@@ -346,35 +349,5 @@ async fn a_role_comes_with_its_job_and_again_for_an_agent_that_asks() {
     let done = http(&w.endpoint(), "POST /local/faults", &[], &order).await.json();
     assert_eq!(done["done"], "tasks sent again: 1");
     assert_eq!(agent.task().await["roleCredentials"], sent);
-    w.plane.shutdown().await;
-}
-
-#[tokio::test]
-async fn faults_meet_the_upgrades_of_websockets() {
-    let w = plain().await;
-    let (instance, _) = w.instance().await;
-    let agent = w.agent(&instance).await;
-    let order = async |order: Value| {
-        let answer = http(&w.endpoint(), "POST /local/faults", &[], &order.to_string()).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        answer.json()["id"].as_u64()
-    };
-    let status = async || match w.dial(&agent.arn, Some(support::STRANGER)).await {
-        Err(Error::Http(response)) => response.status().as_u16(),
-        Ok(_) => 101,
-        Err(error) => panic!("{error}"),
-    };
-    order(json!({"fault": "error", "operation": "Poll", "error": "throttle", "times": 1})).await;
-    assert_eq!((status().await, status().await), (400, 101));
-    // One that is late is served; one that hangs is refused when the fault is over, and the next is served.
-    order(json!({"fault": "delay", "operation": "Poll", "delaySeconds": 0.1, "times": 1})).await;
-    let begun = std::time::Instant::now();
-    assert_eq!(status().await, 101);
-    assert!(begun.elapsed() >= Duration::from_millis(100));
-    order(json!({"fault": "hang", "operation": "Poll", "seconds": 0.2})).await;
-    assert_eq!((status().await, status().await), (500, 101));
-    // Telemetry's is another operation.
-    order(json!({"fault": "error", "operation": "StartTelemetrySession", "error": "server"})).await;
-    assert_eq!(status().await, 101);
     w.plane.shutdown().await;
 }

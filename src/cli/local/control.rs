@@ -7,7 +7,22 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// A plane of this machine has a socket for orders, which is there even while the plane is away.
+async fn connect((host, port): (&str, u16)) -> std::io::Result<Box<dyn Stream>> {
+    for address in lookup_host((host, port)).await? {
+        let name = format!("\0{}", local_batch::control_socket(address));
+        if let Ok(stream) = UnixStream::connect(name).await {
+            return Ok(Box::new(stream));
+        }
+    }
+    Ok(Box::new(TcpStream::connect((host, port)).await?))
+}
 
 /// One call of `/local/faults`, its answer read.
 ///
@@ -19,7 +34,7 @@ pub(super) async fn ask(endpoint: &str, method: Method, path: &str, body: Option
         bail!("its address must be of the form http://127.0.0.1:8700");
     };
     let address = (host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(80));
-    let stream = TcpStream::connect(address)
+    let stream = connect(address)
         .await
         .context("it cannot be reached; start it with `batch-node-agent local`, or give --endpoint")?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;

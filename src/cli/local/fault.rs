@@ -29,8 +29,8 @@ pub(crate) struct FaultArgs {
 /// Which calls, how often and how long. Without a limit a fault stands until it is cleared.
 #[derive(Debug, Args)]
 struct Calls {
-    /// The AWS operation, SubmitTaskStateChange for one; Poll and StartTelemetrySession are the ACS and TCS upgrades
-    /// [default: every one]
+    /// The AWS operation, SubmitTaskStateChange for one; Poll and StartTelemetrySession are the ACS and TCS upgrades; or, to
+    /// hang or delay, the type of a frame, AckRequest for one [default: every operation]
     operation: Option<String>,
     #[command(flatten)]
     limits: Limits,
@@ -92,7 +92,7 @@ enum Fault {
     },
     /// Send every payload twice
     Duplicate(Limits),
-    /// Be out of reach: all connections end and new ones are refused. `local fault` cannot reach it either.
+    /// Be out of reach: all connections end and new ones are refused. `local fault` of this machine still reaches it.
     Away {
         /// How long
         #[arg(long = "for", value_name = "DURATION", value_parser = duration)]

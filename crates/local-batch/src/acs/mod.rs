@@ -1,5 +1,6 @@
 //! The listener of the agents' websockets: ACS at `/ws`, TCS at `/tcs/ws`.
 
+mod held;
 mod session;
 mod telemetry;
 

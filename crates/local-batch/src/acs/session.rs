@@ -15,14 +15,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use super::held::{Direction, Holder, Late};
 use super::{HEARTBEAT_EVERY, Socket};
 use crate::clock;
 use crate::events::PlaneEvent;
 use crate::hub::Hub;
 use crate::ids::InstanceArn;
 use crate::model::cluster::{Session, SessionOrder};
+use crate::record::Service;
 
-type Sink = SplitSink<Socket, Message>;
+/// What a session says goes through here.
+struct Outlet {
+    hub: Arc<Hub>,
+    arn: InstanceArn,
+    sink: SplitSink<Socket, Message>,
+    holder: Holder,
+}
 
 /// Orders from faults that a session may be behind with.
 const ORDERS: usize = 16;
@@ -52,16 +60,18 @@ async fn converse(
     orders: &mut mpsc::Receiver<SessionOrder>,
     socket: Socket,
 ) -> Result<(), Error> {
-    let (mut sink, mut source) = socket.split();
+    let (sink, mut source) = socket.split();
+    let (holder, mut late) = Holder::new(hub);
+    let mut out = Outlet { hub: Arc::clone(hub), arn: arn.clone(), sink, holder };
     let mut heartbeat = tokio::time::interval(HEARTBEAT_EVERY);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     if let Some(manifest) = hub.update(|state, now| state.manifest(arn, now)) {
-        send(&mut sink, manifest.into()).await?;
+        out.send(manifest.into()).await?;
     }
     loop {
-        send_payloads(hub, arn, &mut sink).await?;
+        out.send_payloads().await?;
         while let Some(credentials) = hub.update(|state, now| state.take_credentials(arn, now)) {
-            send(&mut sink, credentials.into()).await?;
+            out.send(credentials.into()).await?;
         }
         let redelivery = hub
             .read(|state| state.redelivery_due(arn))
@@ -74,29 +84,34 @@ async fn converse(
         };
         tokio::select! {
             frame = source.next() => match frame {
-                Some(Ok(Message::Text(text))) => answer(hub, arn, &text, &mut sink).await?,
+                Some(Ok(Message::Text(text))) => out.hear(&text).await?,
                 Some(Ok(Message::Close(_))) | None => return Ok(()),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error),
             },
+            Some(frame) = late.recv() => out.release(frame).await?,
             Some(order) = orders.recv() => match order {
-                SessionOrder::Frame(text) => sink.send(Message::text(text)).await?,
-                SessionOrder::Close(code) => return close(&mut sink, &mut source, code).await,
+                SessionOrder::Frame(text) => out.sink.send(Message::text(text)).await?,
+                SessionOrder::Close(code) => return close(&mut out.sink, &mut source, code).await,
             },
             () = session.wake.notified() => {}
             () = redeliver => {}
             _ = heartbeat.tick() => {
                 let beat = HeartbeatMessage { healthy: Some(true), message_id: Uuid::new_v4().to_string() };
-                send(&mut sink, beat.into()).await?;
+                out.send(beat.into()).await?;
             }
-            () = session.close.cancelled() => return sink.close().await,
-            () = hub.closing.cancelled() => return sink.close().await,
+            () = session.close.cancelled() => return out.sink.close().await,
+            () = hub.closing.cancelled() => return out.sink.close().await,
         }
     }
 }
 
 /// Sends a Close frame and waits for its echo.
-async fn close(sink: &mut Sink, source: &mut SplitStream<Socket>, code: u16) -> Result<(), Error> {
+async fn close(
+    sink: &mut SplitSink<Socket, Message>,
+    source: &mut SplitStream<Socket>,
+    code: u16,
+) -> Result<(), Error> {
     let frame = CloseFrame { code: code.into(), reason: "a fault on order".into() };
     sink.send(Message::Close(Some(frame))).await?;
     let rest = async { while let Some(Ok(_)) = source.next().await {} };
@@ -105,39 +120,68 @@ async fn close(sink: &mut Sink, source: &mut SplitStream<Socket>, code: u16) -> 
     Ok(())
 }
 
-async fn send_payloads(hub: &Arc<Hub>, arn: &InstanceArn, sink: &mut Sink) -> Result<(), Error> {
-    while let Some(out) = hub.update(|state, now| state.take_payload(arn, now)) {
-        let payload = ToAgent::from(out.payload);
-        if hub.faults.doubles() {
-            send(sink, payload.clone()).await?;
+impl Outlet {
+    async fn send_payloads(&mut self) -> Result<(), Error> {
+        while let Some(out) = self.hub.update(|state, now| state.take_payload(&self.arn, now)) {
+            let payload = ToAgent::from(out.payload);
+            if self.hub.faults.doubles() {
+                self.send(payload.clone()).await?;
+            }
+            self.send(payload).await?;
+            for task in out.starts {
+                self.hub.publish(PlaneEvent::PayloadSent { task_arn: task.0, at: Instant::now() });
+            }
         }
-        send(sink, payload).await?;
-        for task in out.starts {
-            hub.publish(PlaneEvent::PayloadSent { task_arn: task.0, at: Instant::now() });
+        Ok(())
+    }
+
+    async fn send(&mut self, message: ToAgent) -> Result<(), Error> {
+        let text = message.encode();
+        if self.holder.passes(Direction::ToAgent, message.kind(), &text) { self.write(text).await } else { Ok(()) }
+    }
+
+    async fn write(&mut self, text: String) -> Result<(), Error> {
+        self.hub.frames.write(Service::Acs, false, &text);
+        self.sink.send(Message::text(text)).await
+    }
+
+    /// A frame that was held back.
+    async fn release(&mut self, frame: Late) -> Result<(), Error> {
+        match (frame.direction, FromAgent::decode(&frame.text)) {
+            (Direction::ToAgent, _) => self.write(frame.text).await,
+            (Direction::FromAgent, Ok(message)) => self.answer(message).await,
+            (Direction::FromAgent, Err(_)) => Ok(()),
         }
     }
-    Ok(())
-}
 
-async fn send(sink: &mut Sink, message: ToAgent) -> Result<(), Error> {
-    sink.send(Message::text(message.encode())).await
-}
-
-async fn answer(hub: &Arc<Hub>, arn: &InstanceArn, text: &str, sink: &mut Sink) -> Result<(), Error> {
-    match FromAgent::decode(text) {
-        Ok(FromAgent::AckRequest(ack)) => hub.update(|state, _| state.acknowledge(arn, &ack.message_id)),
-        Ok(FromAgent::TaskStopVerificationMessage(asked)) => {
-            let ack = hub.read(|state| state.verify_stops(arn, asked, clock::now()));
-            send(sink, ack.into()).await?;
+    async fn hear(&mut self, text: &str) -> Result<(), Error> {
+        self.hub.frames.write(Service::Acs, true, text);
+        match FromAgent::decode(text) {
+            Ok(message) if self.holder.passes(Direction::FromAgent, message.kind(), text) => self.answer(message).await,
+            Ok(_) => Ok(()),
+            Err(error) => {
+                warn!(instance = %self.arn, %error, "an agent sent a frame that ACS would not understand");
+                Ok(())
+            }
         }
-        Ok(FromAgent::NackRequest(nack)) => {
-            warn!(instance = %arn, message_id = nack.message_id, reason = nack.reason, "an agent refused a message");
-        }
-        Ok(FromAgent::IAMRoleCredentialsAckRequest(ack)) => {
-            hub.update(|state, _| state.acknowledge_credentials(arn, &ack));
-        }
-        Ok(FromAgent::HeartbeatAckRequest(_)) => {}
-        Err(error) => warn!(instance = %arn, %error, "an agent sent a frame that ACS would not understand"),
     }
-    Ok(())
+
+    async fn answer(&mut self, message: FromAgent) -> Result<(), Error> {
+        let (hub, arn) = (&self.hub, &self.arn);
+        match message {
+            FromAgent::AckRequest(ack) => hub.update(|state, _| state.acknowledge(arn, &ack.message_id)),
+            FromAgent::TaskStopVerificationMessage(asked) => {
+                let ack = hub.read(|state| state.verify_stops(arn, asked, clock::now()));
+                self.send(ack.into()).await?;
+            }
+            FromAgent::NackRequest(nack) => {
+                warn!(instance = %arn, message_id = nack.message_id, reason = nack.reason, "an agent refused a message");
+            }
+            FromAgent::IAMRoleCredentialsAckRequest(ack) => {
+                hub.update(|state, _| state.acknowledge_credentials(arn, &ack));
+            }
+            FromAgent::HeartbeatAckRequest(_) => {}
+        }
+        Ok(())
+    }
 }

@@ -21,6 +21,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, post};
 use axum::{Extension, Router, middleware};
+use tokio::net::UnixListener;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -41,14 +42,28 @@ pub(crate) async fn serve(hub: Arc<Hub>, listener: Gate) {
         .route("/", post(root))
         .route("/v1/{operation}", post(batch_call))
         .route("/v1/tags/{*arn}", any(batch_tags))
-        .route("/local/faults", post(faults::order).get(faults::list).delete(faults::clear))
-        .route("/local/faults/{id}", delete(faults::clear_one))
+        .merge(orders())
         .fallback(nothing_here)
         .layer(middleware::from_fn_with_state(hub.clone(), admit::admit))
         .with_state(hub);
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await {
         warn!(%error, "the API listener ended");
     }
+}
+
+/// Serves orders alone, where no fault reaches.
+pub(crate) async fn serve_control(hub: Arc<Hub>, listener: UnixListener) {
+    let closing = hub.closing.clone();
+    let router = orders().with_state(hub);
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await {
+        warn!(%error, "the listener for orders ended");
+    }
+}
+
+fn orders() -> Router<Arc<Hub>> {
+    Router::new()
+        .route("/local/faults", post(faults::order).get(faults::list).delete(faults::clear))
+        .route("/local/faults/{id}", delete(faults::clear_one))
 }
 
 /// A Batch call from within the process: `operation` as in the path, `createjobqueue` for one.

@@ -4,6 +4,7 @@ mod line;
 mod order;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(crate) struct Faults {
     lines: Lines,
     /// Counts changes, so that whoever waits looks again.
     changed: watch::Sender<u64>,
+    /// Counts clears: what a fault that is over still holds is let go by them.
+    cleared: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -67,7 +70,12 @@ impl Fault {
 
 impl Faults {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { standing: Mutex::default(), lines: Lines::default(), changed: watch::Sender::new(0) })
+        Arc::new(Self {
+            standing: Mutex::default(),
+            lines: Lines::default(),
+            changed: watch::Sender::new(0),
+            cleared: watch::Sender::new(0),
+        })
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
@@ -123,6 +131,7 @@ impl Faults {
             }
         };
         self.tell();
+        self.cleared.send_modify(|n| *n += 1);
         if self.away().is_none() {
             self.lines.thaw();
         }
@@ -131,8 +140,17 @@ impl Faults {
 
     /// What is to happen to a call of this operation: the oldest fault that meets it decides.
     pub(crate) fn on_call(&self, operation: &str) -> Option<Mishap> {
+        self.met(|order| order.meets(operation))
+    }
+
+    /// What is to happen to a frame of this type. Never an error.
+    pub(crate) fn on_frame(&self, kind: &str) -> Option<Mishap> {
+        self.met(|order| order.meets_frame(kind))
+    }
+
+    fn met(&self, meets: impl Fn(&Order) -> bool) -> Option<Mishap> {
         let mut standing = self.standing();
-        let (id, fault) = standing.faults.iter_mut().find(|(_, fault)| fault.order.meets(operation))?;
+        let (id, fault) = standing.faults.iter_mut().find(|(_, fault)| meets(&fault.order))?;
         fault.left = fault.left.map(|left| left.saturating_sub(1));
         match &fault.order {
             Order::Error { error, .. } => Some(Mishap::Error(*error)),
@@ -152,24 +170,25 @@ impl Faults {
         })
     }
 
-    /// Waits until a call may be let go: the fault was cleared, its time is up, or nobody can be waiting any more.
-    pub(crate) async fn unhang(&self, id: u64) {
-        let mut changed = self.changed.subscribe();
+    /// Ends when a call or frame that hangs may be let go: the fault was cleared, its time is up, or nobody can be waiting any
+    /// more. Counts from this call on, not from the first look.
+    pub(crate) fn unhang(self: &Arc<Self>, id: u64) -> impl Future<Output = ()> + Send + use<> {
+        let faults = Arc::clone(self);
+        let mut cleared = self.cleared.subscribe();
         let (until, seen) = {
             let standing = self.standing();
-            // One that counts calls may be over with this very call: it is let go when anything is cleared.
+            // One that counts may be over with this very call: it is let go when anything is cleared.
             (standing.faults.get(&id).and_then(|fault| fault.until), standing.faults.contains_key(&id))
         };
         let latest = Instant::now() + HANG_MOST;
         let until = until.map_or(latest, |until| until.min(latest));
-        loop {
+        async move {
+            let over = async {
+                while cleared.changed().await.is_ok() && seen && faults.standing().faults.contains_key(&id) {}
+            };
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return,
-                heard = changed.changed() => {
-                    if heard.is_err() || !seen || !self.standing().faults.contains_key(&id) {
-                        return;
-                    }
-                }
+                () = tokio::time::sleep_until(until) => {}
+                () = over => {}
             }
         }
     }

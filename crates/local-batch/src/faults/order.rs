@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ecs_wire::{acs, tcs};
 use serde::Deserialize;
 
 use crate::error::ApiError;
@@ -10,15 +11,16 @@ use crate::error::ApiError;
 const LONGEST_SECONDS: f64 = 86_400.0;
 
 /// An order to misbehave. Times are in seconds; `operation` is an AWS operation's name, `Poll` and
-/// `StartTelemetrySession` for the upgrades of the ACS and TCS websockets, or absent for every one.
+/// `StartTelemetrySession` for the upgrades of the ACS and TCS websockets, the type of a frame that goes either way on one of
+/// these, or absent for every call.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "fault", rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub(crate) enum Order {
     /// Calls are answered with an error.
     Error { operation: Option<String>, error: ErrorKind, times: Option<u32>, seconds: Option<f64> },
-    /// Calls are not answered.
+    /// Calls are not answered; frames of this type are held back.
     Hang { operation: Option<String>, times: Option<u32>, seconds: Option<f64> },
-    /// Calls are carried out, but later.
+    /// Calls are carried out, or frames of this type go their way, but later.
     Delay { operation: Option<String>, delay_seconds: f64, times: Option<u32>, seconds: Option<f64> },
     /// Every payload is sent twice, the very same frame.
     Duplicate { times: Option<u32>, seconds: Option<f64> },
@@ -81,6 +83,9 @@ impl Order {
             return refuse("seconds must be more than 0 and at most 86400, a day");
         }
         match self {
+            Self::Error { operation: Some(name), .. } if is_frame(name) => {
+                refuse("a frame is not answered with an error: hang or delay it, or drop its websocket")
+            }
             Self::Delay { delay_seconds, .. } if !(*delay_seconds > 0.0 && *delay_seconds <= LONGEST_SECONDS) => {
                 refuse("delaySeconds must be more than 0 and at most 86400, a day")
             }
@@ -110,11 +115,13 @@ impl Order {
     /// What it does, without its limits.
     pub(super) fn text(&self) -> String {
         let of = |operation: &Option<String>| match operation.as_deref() {
+            Some(name) if is_frame(name) => format!("{name} frames"),
             Some(name) => format!("{name} calls"),
             None => "all calls".to_owned(),
         };
         match self {
             Self::Error { operation, error, .. } => format!("{} answered with {}", of(operation), error.name()),
+            Self::Hang { operation: Some(name), .. } if is_frame(name) => format!("{name} frames held back"),
             Self::Hang { operation, .. } => format!("{} not answered", of(operation)),
             Self::Delay { operation, delay_seconds, .. } => format!("{} {delay_seconds} s late", of(operation)),
             Self::Duplicate { .. } => "payloads sent twice".to_owned(),
@@ -136,6 +143,21 @@ impl Order {
             _ => false,
         }
     }
+
+    /// Whether it meets frames of this type: only if it names the type.
+    pub(super) fn meets_frame(&self, kind: &str) -> bool {
+        match self {
+            Self::Hang { operation, .. } | Self::Delay { operation, .. } => operation.as_deref() == Some(kind),
+            _ => false,
+        }
+    }
+}
+
+/// Whether this names a type of ACS's or TCS's frames, of either direction.
+fn is_frame(name: &str) -> bool {
+    [acs::ToAgent::is_kind, acs::FromAgent::is_kind, tcs::ToAgent::is_kind, tcs::FromAgent::is_kind]
+        .iter()
+        .any(|is_kind| is_kind(name))
 }
 
 /// A number of seconds that [`Order::check`] has seen.
@@ -157,6 +179,7 @@ mod tests {
             (r#"{"fault": "drop", "how": "close"}"#, "may be sent"),
             (r#"{"fault": "drop", "how": "rst", "code": 1000}"#, "close"),
             (r#"{"fault": "delay", "delaySeconds": 0}"#, "delaySeconds"),
+            (r#"{"fault": "error", "operation": "AckRequest", "error": "server"}"#, "drop its websocket"),
         ] {
             assert!(refused(order).contains(words), "{order}");
         }
@@ -168,5 +191,7 @@ mod tests {
         let order =
             |operation: Option<&str>| Order::Hang { operation: operation.map(Into::into), times: None, seconds: None };
         assert!(order(Some("SubmitJob")).meets("submitjob") && order(None).meets("x") && !order(Some("a")).meets("b"));
+        // Frames are met by their name alone.
+        assert!(order(Some("AckRequest")).meets_frame("AckRequest") && !order(None).meets_frame("AckRequest"));
     }
 }

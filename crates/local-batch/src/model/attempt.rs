@@ -115,12 +115,21 @@ impl State {
         {
             task.container_reason.clone_from(&reason);
         }
+        if let Some(asked) = self.stop_asked(arn) {
+            return self.end_task(arn, &asked, "UserInitiated", now);
+        }
         match (ran, reason) {
             (true, _) => self.end_task(arn, EXITED, "EssentialContainerExited", now),
             // What the agent says of the task itself stands before ECS's own words.
             (false, Some(reason)) => self.end_task(arn, &reason, "TaskFailedToStart", now),
             (false, None) => self.end_task(arn, FAILED_TO_START, "TaskFailedToStart", now),
         }
+    }
+
+    /// Why Batch wanted a task stopped: as with StopTask, this is its stopped reason from then on.
+    fn stop_asked(&self, arn: &TaskArn) -> Option<String> {
+        let task = self.tasks.get(arn).filter(|task| task.stop_wanted)?;
+        self.jobs.get(&task.job)?.stop_reason.clone()
     }
 
     /// Ends a task, whoever says so, frees what it held and judges its job's attempt.

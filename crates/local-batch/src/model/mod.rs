@@ -182,3 +182,7 @@ impl State {
         self.clusters.get(name).ok_or_else(|| ApiError::new("ClusterNotFoundException", "Cluster not found."))
     }
 }
+
+#[cfg(test)]
+#[path = "reasons_tests.rs"]
+mod reasons_tests;

@@ -73,6 +73,7 @@ mod tests {
             data_dir: dir.path().into(),
             docker_host: None,
             credentials_lifetime: None,
+            frames: None,
         };
         let files = prepare(&plane, &Ec2Id("i-1".into()), "my \"ce\"").await.unwrap();
         let text = std::fs::read_to_string(files.config).unwrap();

@@ -2,6 +2,7 @@
 
 #[path = "../../../../tests/common/model.rs"]
 mod model;
+mod telemetry;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -12,6 +13,7 @@ use ecs_wire::{FromAgent, ToAgent};
 use futures_util::{SinkExt, StreamExt};
 use local_batch::{NodeTemplate, Plane, PlaneConfig};
 use serde_json::{Value, json};
+pub(crate) use telemetry::telemetry;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -54,6 +56,7 @@ pub(crate) async fn world(max_nodes: u32, node: NodeTemplate) -> World {
         data_dir: dir.path().to_path_buf(),
         docker_host: None,
         credentials_lifetime: None,
+        frames: None,
     })
     .await
     .unwrap();
@@ -170,10 +173,15 @@ impl World {
     }
 
     pub(crate) async fn dial(&self, arn: &str, authorization: Option<&str>) -> Result<Socket, Error> {
+        self.upgrade("/ws?containerInstanceArn=", arn, authorization).await
+    }
+
+    /// A websocket at this path, whose last parameter is an ARN.
+    async fn upgrade(&self, path: &str, arn: &str, authorization: Option<&str>) -> Result<Socket, Error> {
         let found = self.ecs("DiscoverPollEndpoint", json!({"containerInstance": arn})).await;
         let endpoint = found["endpoint"].as_str().unwrap().replacen("http", "ws", 1);
         let query: String = arn.bytes().map(|b| format!("%{b:02x}")).collect();
-        let mut request = format!("{endpoint}/ws?containerInstanceArn={query}").into_client_request().unwrap();
+        let mut request = format!("{endpoint}{path}{query}").into_client_request().unwrap();
         if let Some(value) = authorization {
             request.headers_mut().insert("Authorization", value.parse().unwrap());
             request.headers_mut().insert("X-Amz-Date", "20260101T000000Z".parse().unwrap());
