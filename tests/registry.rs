@@ -45,9 +45,6 @@ fn unreachable(host: &str) -> String {
     )
 }
 
-/// A run's exit code, digest and reason.
-type Told = (Option<i64>, Option<String>, Option<String>);
-
 /// Runs `app:1` as it is first, after the tag has moved to an image that ends with 12, and with the registry down; then an
 /// image that nobody has. `follows`: whether the moved tag is followed. Gives what the run without a registry told.
 fn story(behavior: &str, follows: bool) -> (FakeEcs, Agent, Registry, Told) {
