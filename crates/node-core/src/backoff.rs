@@ -48,6 +48,12 @@ impl Backoff {
         rng.between(full / 2, full)
     }
 
+    /// As [`Backoff::next`], but from no wait at all on: a whole fleet that fails together does not come back together.
+    pub fn full(&mut self, rng: &mut Rng) -> Duration {
+        let full = self.next(rng).max(self.first);
+        rng.between(Duration::ZERO, full)
+    }
+
     pub fn reset(&mut self) {
         self.attempts = 0;
     }

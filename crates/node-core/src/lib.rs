@@ -19,9 +19,8 @@ mod container;
 mod docker;
 mod event;
 mod ids;
-mod instance;
-
 mod intake;
+mod leaving;
 mod node;
 mod outbox;
 mod progress;
@@ -47,7 +46,12 @@ pub use ids::{
     ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, EndpointId, ExitCode,
     InstanceId, Mebibytes, MessageId, TaskArn,
 };
-pub use instance::{DrainReason, InstanceState, Phase};
+pub use leaving::{
+    Ailment, Announcement, AtMinSize, Boot, Cause, Deadline, DrainReason, Ending, Facts, GroupFacts, Happening, Health,
+    Hold, Hook, InstanceState, Interruption, JobNow, LEAD_ENV, LEAD_LABEL, Ladder, LeavingPolicy, LeavingRecord,
+    LeavingStatus, Order, Permission, Phase, Plan, Reaction, Refused, Retries, Rung, SIGNAL_ENV, SIGNAL_LABEL, Signal,
+    Source, SpotAction, Standing, UnknownSignal, Waiting,
+};
 pub use node::{Node, Policy, PullBehavior};
 pub use pull::{PullNews, PullProgress};
 pub use record::{NodeRecord, Save, Saved};

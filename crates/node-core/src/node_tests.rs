@@ -41,6 +41,7 @@ pub(crate) fn policy() -> Policy {
         cleanup_wait: Duration::from_secs(10),
         stop_timeout_secs: 30,
         docker_concurrency: 2,
+        leaving: LeavingPolicy::alone(),
     }
 }
 

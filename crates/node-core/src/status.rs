@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::TaskStatus;
 use crate::container::{Op, Stage};
 use crate::ids::{ClusterRef, ContainerInstanceArn, ContainerName, DockerId, ExitCode, InstanceId, TaskArn};
-use crate::instance::Phase;
+use crate::leaving::{LeavingStatus, Phase};
 use crate::node::Node;
 use crate::pull::PullProgress;
 use crate::spec::JobLabel;
@@ -22,6 +22,8 @@ pub struct NodeStatus {
     pub why: String,
     pub session_open: bool,
     pub docker_up: bool,
+    #[serde(default)]
+    pub leaving: LeavingStatus,
     /// Tasks that are not over, or not yet reported, or whose containers are still here; oldest first.
     pub tasks: Vec<TaskView>,
 }
@@ -36,6 +38,9 @@ pub struct TaskView {
     pub sent: TaskStatus,
     /// ECS has not heard the latest yet.
     pub unreported: bool,
+    /// Its failure is kept back, because the end of the host has killed it.
+    #[serde(default)]
+    pub withheld: bool,
     pub accepted_at: Timestamp,
     pub stopped_at: Option<Timestamp>,
     pub containers: Vec<ContainerView>,
@@ -69,6 +74,7 @@ impl Node {
             why: self.why(now),
             session_open: self.session.open,
             docker_up: self.docker_up,
+            leaving: self.leaving_status(),
             tasks: tasks.into_iter().map(|(_, view)| view).collect(),
         }
     }
@@ -84,6 +90,7 @@ fn view(task: &crate::task::Task) -> TaskView {
         known: record.known(),
         sent: record.sent,
         unreported: record.report().is_some(),
+        withheld: record.withheld(),
         accepted_at: record.accepted_at,
         stopped_at: record.stopped_at,
         containers: record
