@@ -46,7 +46,7 @@ pub(crate) fn policy() -> Policy {
 }
 
 impl Hand {
-    fn restored(policy: Policy, saved: Saved) -> Self {
+    pub(crate) fn restored(policy: Policy, saved: Saved) -> Self {
         let now = Timestamp(1_000_000);
         Self { node: Node::restore(policy, saved, 1, now), now }
     }
@@ -68,7 +68,7 @@ impl Hand {
         self.commands()
     }
 
-    fn commands(&mut self) -> Vec<Command> {
+    pub(crate) fn commands(&mut self) -> Vec<Command> {
         let next = std::iter::from_fn(|| self.node.next_command());
         next.filter(|c| !matches!(c, Command::Notice(_))).collect()
     }
@@ -119,23 +119,23 @@ impl Hand {
     }
 
     /// Takes a one-container task to RUNNING, reports included.
-    fn running(&mut self, id: &str) -> (TaskSpec, DockerName) {
+    pub(crate) fn running(&mut self, id: &str) -> (TaskSpec, DockerName) {
         let (spec, name) = self.created(id);
         self.on(Event::Started(name.clone(), Ok(seen(Running::Running))));
         self.on(Event::Submitted(spec.arn.clone(), Ok(())));
         (spec, name)
     }
 
-    fn exits(&mut self, name: &DockerName, code: i64) -> Vec<Command> {
+    pub(crate) fn exits(&mut self, name: &DockerName, code: i64) -> Vec<Command> {
         self.on(Event::Observed(name.clone(), seen(Running::Exited(Some(ExitCode(code))))))
     }
 
-    fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         self.node.phase()
     }
 }
 
-fn seen(running: Running) -> Observation {
+pub(crate) fn seen(running: Running) -> Observation {
     Observation {
         id: DockerId::new("d"),
         running,

@@ -20,6 +20,8 @@ const WISH_PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct WorkWatch {
     asking: Asking,
+    /// When it was first asked.
+    since: Option<Timestamp>,
     /// Nothing waited then.
     clear_at: Option<Timestamp>,
     pub(crate) waiting: Option<Waiting>,
@@ -98,13 +100,14 @@ impl Node {
     /// No work waits for this host, as far as can be known in bounded time.
     fn no_work_waits(&mut self, now: Timestamp) -> bool {
         let policy = self.policy.leaving;
-        let Some(due) = self.idle_due() else { return false };
         let watch = &mut self.leaving.work;
         let asked_enough = watch.unanswered_since.is_some_and(|since| now.since(since) >= policy.unanswered_patience);
         let fresh = watch.clear_at.is_some_and(|at| now.since(at) < policy.look_every);
-        if !policy.look_for_work || fresh || asked_enough || now >= due.after(policy.waiting_patience) {
+        let waited_enough = watch.since.is_some_and(|since| now.since(since) >= policy.waiting_patience);
+        if !policy.look_for_work || fresh || asked_enough || waited_enough {
             return true;
         }
+        watch.since.get_or_insert(now);
         if watch.asking.ready(now) {
             watch.asking.begin();
             self.commands.push_back(Command::LookForWork);
@@ -164,7 +167,7 @@ impl Node {
         let policy = &self.policy.leaving;
         let watch = &self.leaving.work;
         let idle = self.idle_due();
-        let patience = idle.map(|due| due.after(policy.waiting_patience));
+        let patience = watch.since.map(|since| since.after(policy.waiting_patience));
         let unanswered = watch.unanswered_since.map(|since| since.after(policy.unanswered_patience));
         let preflight = self.leaving.preflight.failing_since().map(|since| since.after(policy.rung_patience));
         [self.wish_after(), self.age_due(), idle, patience, unanswered, watch.asking.wakes_at(), preflight]

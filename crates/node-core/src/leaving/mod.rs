@@ -123,3 +123,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
