@@ -70,13 +70,13 @@ fn an_ordered_termination_asks_nobody_for_work_and_leaves_at_min_size_by_replace
 fn a_container_that_no_kill_ends_does_not_keep_the_host_past_the_deadline() {
     let mut hand = Hand::active(fleet());
     hand.running("t1");
-    let deadline = Some(hand.now.after(MINUTE));
-    hand.on(Event::Order(Order::Drain { terminate: true, deadline }));
+    let deadline = hand.now.after(MINUTE);
+    hand.on(Event::Order(Order::Drain { terminate: true, deadline: Some(deadline) }));
     hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
     hand.until(|c| matches!(c, Command::Stop { grace_secs: 0, .. }));
     hand.until(|c| *c == Command::Preflight);
     assert_eq!(hand.phase(), Phase::Terminating);
-    assert!(hand.now.since(deadline.unwrap()) >= MINUTE);
+    assert!(hand.now.since(deadline) >= MINUTE);
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn a_label_asks_like_a_variable_and_a_lead_waits_until_the_end_is_near() {
     hand.run(&spec);
     hand.on(Event::Pulled(name.clone(), Ok(ImagePulled::default())));
     hand.on(Event::Created(name.clone(), Ok(seen(Running::Created))));
-    hand.on(Event::Started(name.clone(), Ok(seen(Running::Running))));
+    hand.on(Event::Started(name, Ok(seen(Running::Running))));
     hand.on(Event::Submitted(spec.arn.clone(), Ok(())));
     assert_eq!(signal(&hand.spot_in(120)), None);
     let from = hand.now;
