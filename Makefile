@@ -9,6 +9,9 @@ demo:   ## Poller and processor, end to end in Docker on this machine; ARGS="--h
 test:   ## All tests; installs what they need
 	@scripts/test.sh
 
+sim:    ## The simulated world of node-sim; SEEDS=100000, or ARGS="--replay SEED"
+	@scripts/sim.sh --seeds $(or $(SEEDS),5000) $(ARGS)
+
 lint:   ## clippy and shellcheck, warnings denied
 	@scripts/lint-scripts.sh
 	@scripts/lint.sh
@@ -19,6 +22,9 @@ fmt:    ## Format the Rust sources
 docs:   ## Write the reference of settings again, from the agent's own table
 	@scripts/docs.sh
 
+fuzz:   ## A minute of fuzzing the frames of ACS; FOR=600 for ten
+	@scripts/fuzz.sh $(or $(FOR),60)
+
 bench:  ## The figures in README
 	@cargo bench
 
@@ -26,4 +32,4 @@ clean:  ## Everything that was built or made by tests and demo; what was install
 	@cargo clean
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs bench clean
+.PHONY: help demo test sim lint fmt docs fuzz bench clean

@@ -3,6 +3,7 @@
 #   scripts/setup.sh demo     a C compiler, Docker, a static busybox for the images
 #   scripts/setup.sh test     the same, an image registry with htpasswd, and the AWS CLI and boto3 from PyPI in target/test-venv
 #   scripts/setup.sh lint     a C compiler and shellcheck
+#   scripts/setup.sh fuzz     a C++ compiler, for libFuzzer
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -15,13 +16,19 @@ main() {
     demo) ensure_compiler; ensure_busybox; ensure_docker ;;
     test) ensure_compiler; ensure_busybox; ensure_docker; ensure_registry; ensure_test_venv ;;
     lint) ensure_compiler; ensure_shellcheck ;;
-    *) die "usage: scripts/setup.sh demo|test|lint" ;;
+    fuzz) ensure_cxx ;;
+    *) die "usage: scripts/setup.sh demo|test|lint|fuzz" ;;
   esac
 }
 
 ensure_compiler() {
   command -v cargo >/dev/null || die "Rust is missing: install it first (rustup, or a distribution's cargo of at least 1.95)"
   command -v cc >/dev/null || apt_install "a C compiler, for linking" gcc libc6-dev
+}
+
+ensure_cxx() {
+  ensure_compiler
+  command -v c++ >/dev/null || apt_install "a C++ compiler, for libFuzzer" g++
 }
 
 ensure_busybox() {

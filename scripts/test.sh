@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tests: documentation examples, unit tests, and tests/ against real Docker and the embedded plane with the real AWS
-# CLI and boto3; then the demo, whole and interrupted. Installs what it needs. Arguments go to the test runner.
+# CLI and boto3, 5,000 fresh worlds of the simulation; then the demo, whole and interrupted. Installs what it needs. Arguments go to the test runner.
 #   scripts/test.sh                 everything
 #   scripts/test.sh -p node-core    one package, with no setup and no demo
 set -euo pipefail
@@ -16,6 +16,7 @@ main() {
   docker_answers || die "Docker answers root only: run this with sudo -E, or join the group docker"
   scripts/image.sh busybox
   cargo test --workspace --doc --quiet
+  scripts/sim.sh
   run_tests --workspace
   scripts/test-demo.sh
 }

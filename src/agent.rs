@@ -8,6 +8,7 @@ mod carry;
 mod endpoint;
 mod environment;
 mod identify;
+mod images;
 mod leaving;
 mod notice;
 mod pull;
@@ -27,6 +28,7 @@ use crate::config::Config;
 use crate::docker::Docker;
 use crate::docker::registry::Registries;
 use crate::exit::ExitStatus;
+use crate::host::gpu::GpuFinder;
 use crate::serve::admin::{Admin, AdminError, AdminRequest};
 use crate::serve::credentials::CredentialStore;
 use crate::serve::endpoint::Reach;
@@ -83,11 +85,14 @@ pub(crate) struct Agent {
     cloud: Option<Arc<Cloud>>,
     /// Where frames for the present ACS session go.
     acs: Option<mpsc::Sender<ecs_wire::FromAgent>>,
+    /// Ends that session.
+    hang_up: CancellationToken,
     credentials: CredentialStore,
     /// How containers reach the task endpoint.
     reach: Reach,
     place: watch::Sender<Place>,
     registries: Arc<Registries>,
+    gpus: Arc<GpuFinder>,
     telemetry: telemetry::Telemetry,
     events: mpsc::Sender<Event>,
     work: TaskTracker,
@@ -101,20 +106,28 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
     let admin = Admin::bind(&config.admin_socket)?;
     let store = Store::open(&config.data_dir)?;
     let saved = store.load()?;
-    let docker = Docker::new(&format!("unix://{}", config.docker_socket.display()))?.with_limits(config.image_limits);
+    let docker = Docker::new(&format!("unix://{}", config.docker_socket.display()))?
+        .with_limits(config.image_limits, config.container_limits)
+        .with_gpu_runtime(&config.nvidia_runtime);
     let credentials = CredentialStore::default();
     let clock = Clock::start();
     let seed = uuid::Uuid::new_v4().as_u64_pair().0;
     let (events, inbox) = mpsc::channel(EVENTS_MAX);
     let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
+    let mut node = Node::restore(policy(&config), saved, seed, clock.now());
+    if let Some(policy) = images::policy(&config) {
+        node = node.cleaning_images(policy);
+    }
     let mut agent = Agent {
-        node: Node::restore(policy(&config), saved, seed, clock.now()),
+        node,
         clock,
         store: Arc::new(store),
         docker,
         cloud: None,
         acs: None,
+        hang_up: stop.child_token(),
         registries: Arc::new(Registries::new(config.registries.clone(), credentials.clone())),
+        gpus: Arc::new(GpuFinder::new(config.gpus.clone(), config.gpu_wait)),
         credentials,
         reach: Reach::Nowhere,
         place: watch::Sender::default(),
@@ -160,7 +173,10 @@ impl Agent {
         let mut batch = Vec::with_capacity(BUDGET);
         let stop = self.stop.clone();
         let (identified, mut identity) = mpsc::channel(1);
-        self.work.spawn(identify::run(Arc::clone(&self.config), identified, stop.clone()));
+        let known =
+            self.node.record().map(|r| identify::Known { instance: r.instance.clone(), cluster: r.cluster.clone() });
+        let config = Arc::clone(&self.config);
+        self.work.spawn(identify::run(config, known, identified, self.events.clone(), stop.clone()));
         loop {
             let due = self.due_in();
             tokio::select! {
@@ -237,7 +253,9 @@ impl Agent {
     fn identified(&mut self, cloud: Cloud) {
         let now = self.clock.now();
         let event = Event::Identified { instance: cloud.instance.clone(), cluster: cloud.cluster.clone() };
-        self.cloud = Some(Arc::new(cloud));
+        let cloud = Arc::new(cloud);
+        self.locate(Arc::clone(&cloud));
+        self.cloud = Some(cloud);
         self.node.handle(event, now);
     }
 }

@@ -10,11 +10,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, imds, provider_config};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::net::{NetError, Network};
 
@@ -57,13 +53,17 @@ pub(crate) struct Clients {
 
 /// Sets the clients up; `region` wins over the environment, the profile and IMDS. Calls nothing but, without any
 /// region configured, IMDS.
-pub(crate) async fn connect(region: Option<&str>, network: Network) -> Result<Clients, AwsError> {
-    let http = client(&network)?;
+pub(crate) async fn connect(
+    region: Option<&str>,
+    network: Network,
+    ecs_endpoint: Option<&str>,
+) -> Result<Clients, AwsError> {
+    let http = network.client()?;
     let config = load(http.clone(), region).await;
     let region = config.region().cloned().ok_or(AwsError::NoRegion)?;
     let credentials = config.credentials_provider().ok_or(AwsError::NoCredentials)?;
     Ok(Clients {
-        ecs: aws_sdk_ecs::Client::new(&config),
+        ecs: ecs_client(&config, ecs_endpoint),
         ec2: aws_sdk_ec2::Client::new(&config),
         batch: aws_sdk_batch::Client::new(&config),
         imds: imds_client(http),
@@ -72,6 +72,15 @@ pub(crate) async fn connect(region: Option<&str>, network: Network) -> Result<Cl
         sdk: config,
         network,
     })
+}
+
+fn ecs_client(config: &SdkConfig, endpoint: Option<&str>) -> aws_sdk_ecs::Client {
+    match endpoint {
+        None => aws_sdk_ecs::Client::new(config),
+        Some(url) => {
+            aws_sdk_ecs::Client::from_conf(aws_sdk_ecs::config::Builder::from(config).endpoint_url(url).build())
+        }
+    }
 }
 
 async fn load(http: SharedHttpClient, region: Option<&str>) -> SdkConfig {
@@ -103,47 +112,8 @@ fn imds_client(http: SharedHttpClient) -> imds::Client {
     imds::Client::builder().configure(&config).build()
 }
 
-fn client(network: &Network) -> Result<SharedHttpClient, NetError> {
-    Ok(SharedHttpClient::new(ByScheme { plain: network.plain_client(), tls: network.tls_client()? }))
-}
-
 /// As a host without proxies has it.
 #[cfg(test)]
 pub(crate) fn http_client() -> SharedHttpClient {
-    client(&Network::default()).unwrap()
-}
-
-/// Leaves TLS alone until the first `https` request. The SDK's own client loads and parses the host's root certificates
-/// as soon as a service client is made, once for every service and once more for IMDS, which is never `https`.
-#[derive(Debug)]
-struct ByScheme {
-    plain: SharedHttpClient,
-    tls: SharedHttpClient,
-}
-
-impl HttpClient for ByScheme {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(SchemeConnector {
-            plain: self.plain.clone(),
-            tls: self.tls.clone(),
-            settings: settings.clone(),
-            components: components.clone(),
-        })
-    }
-}
-
-/// Made for each attempt; the connections live in the two clients, which cache their connectors.
-#[derive(Debug)]
-struct SchemeConnector {
-    plain: SharedHttpClient,
-    tls: SharedHttpClient,
-    settings: HttpConnectorSettings,
-    components: RuntimeComponents,
-}
-
-impl HttpConnector for SchemeConnector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = if request.uri().starts_with("https:") { &self.tls } else { &self.plain };
-        client.http_connector(&self.settings, &self.components).call(request)
-    }
+    Network::default().client().unwrap()
 }

@@ -12,6 +12,7 @@ mod host;
 mod instance;
 mod logging;
 mod net;
+mod secrets;
 mod serve;
 mod store;
 

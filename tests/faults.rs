@@ -8,7 +8,7 @@ use crate::common::agent::{Agent, Setup};
 use crate::common::model::Model;
 use crate::common::plane::Plane;
 use crate::common::tap::Tap;
-use crate::common::{eventually, lines, text};
+use crate::common::{docker, eventually, lines, text};
 
 /// A plane, an agent on it, and jobs that note their start and wait for a word to end.
 struct World {
@@ -207,6 +207,27 @@ fn faults_are_ordered_listed_and_cleared_from_the_command_line() {
     assert!(denied.unwrap().starts_with("fault 4"));
     let answer = plane.try_batch("describejobqueues", &json!({}));
     assert_eq!((answer.status, plane.try_batch("describejobqueues", &json!({})).status), (403, 200), "{}", answer.body);
+}
+
+#[test]
+fn a_task_that_ecs_does_not_know_any_more_is_stopped_after_a_reconnect() {
+    let plane = Plane::without_nodes();
+    let tap = Tap::on(&plane.endpoint);
+    let agent = Agent::start(Setup::on(&plane, &plane.run_instance()).through(&tap.endpoint));
+    let w = World::with(agent, plane);
+    let (stays, goes) = (w.running(2), w.running(8));
+    let task = text(&w.plane.job(&goes)["container"]["taskArn"]).to_owned();
+    // ECS takes it for over, whoever said so; the agent hears of it by the next manifest.
+    let over = json!({"cluster": w.plane.cluster("local"), "task": task, "status": "STOPPED", "reason": "lost"});
+    w.plane.ecs("SubmitTaskStateChange", &over);
+    w.plane.fault(&json!({"fault": "drop", "how": "fin"}));
+    for kind in ["TaskManifestMessage", "TaskStopVerificationMessage", "TaskStopVerificationAck"] {
+        tap.has_seen(kind);
+    }
+    eventually("the end of its container", || (docker::inspect(&task)["State"]["Status"] != "running").then_some(()));
+    assert_eq!(text(&w.plane.job(&stays)["status"]), "RUNNING", "the other one is left in peace");
+    w.release();
+    w.ended(&stays, 2);
 }
 
 #[test]

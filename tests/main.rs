@@ -13,9 +13,13 @@ mod boto3;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod container_policies;
+#[cfg(test)]
 mod docker_daemon;
 #[cfg(test)]
 mod durability;
+#[cfg(test)]
+mod ecr;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
@@ -25,7 +29,14 @@ mod logs;
 #[cfg(test)]
 mod node_life;
 #[cfg(test)]
+mod plane_restart;
+mod registration;
+#[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]

@@ -16,6 +16,11 @@ fetch() { until wget -qO /work/$1.new $2; do sleep 0.1; done; mv /work/$1.new /w
 fetch one $AWS_CONTAINER_CREDENTIALS_FULL_URI
 fetch task $ECS_CONTAINER_METADATA_URI_V4/taskWithTags
 fetch self $ECS_CONTAINER_METADATA_URI_V4
+fetch first $ECS_CONTAINER_METADATA_URI_V4/stats
+cp /work/first /work/next
+while cmp -s /work/first /work/next; do sleep 0.2; wget -qO /work/next $ECS_CONTAINER_METADATA_URI_V4/stats; done
+mv /work/next /work/stats
+fetch all $ECS_CONTAINER_METADATA_URI_V4/task/stats
 while [ ! -e /work/again ]; do sleep 0.05; done
 fetch two $AWS_CONTAINER_CREDENTIALS_FULL_URI
 while [ ! -e /work/go ]; do sleep 0.05; done";
@@ -46,6 +51,22 @@ fn a_job_gets_its_roles_credentials_before_and_after_a_restart() {
     let own = written(work.path(), "self");
     assert_eq!(own["Labels"]["com.amazonaws.ecs.task-arn"], task.as_str(), "{own:#}");
     assert_eq!((&own["Name"], &own["Networks"][0]["NetworkMode"]), (&json!("default"), &json!("host")));
+    let zone = [&shown["AvailabilityZone"], &shown["AvailabilityZoneID"], &shown["LaunchType"]];
+    assert_eq!(zone, [&json!("us-east-1a"), &json!("use1-az1"), &json!("EC2")]);
+    let [first, stats] = ["first", "stats"].map(|name| written(work.path(), name));
+    for (reading, field) in [(&first, "cpu_stats"), (&first, "precpu_stats"), (&stats, "cpu_stats")] {
+        assert!(reading[field]["cpu_usage"]["total_usage"].as_u64() > Some(0), "{field}: {reading:#}");
+    }
+    assert_eq!(stats["precpu_stats"], first["cpu_stats"], "the reading before, without a second look of Docker's");
+    assert_eq!(stats["preread"], first["read"]);
+    assert!(
+        stats["memory_stats"]["usage"].as_u64() > Some(0) && stats["memory_stats"]["stats"].is_object(),
+        "{stats:#}"
+    );
+    assert!(stats["blkio_stats"].is_object() && stats["pids_stats"].is_object(), "{stats:#}");
+    assert!(stats.get("network_rate_stats").is_none(), "the host's network is not the container's");
+    let all = written(work.path(), "all");
+    assert_eq!(all[text(&own["DockerId"])]["memory_stats"]["limit"], stats["memory_stats"]["limit"]);
     let environment = std::fs::read_to_string(work.path().join("env")).unwrap();
     assert!(environment.contains("AWS_REGION=us-east-1") && environment.contains("AWS_DEFAULT_REGION=us-east-1"));
 

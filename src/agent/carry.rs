@@ -7,16 +7,17 @@ use std::sync::Arc;
 use ecs_wire::FromAgent;
 use ecs_wire::acs::{AckRequest, TaskIdentifier, TaskStopVerificationMessage};
 use node_core::{
-    ApiFailure, Command, ContainerInstanceArn, Event, MessageId, Notice, OpFailure, StopCandidate, TaskArn,
+    ApiFailure, ClusterRef, Command, ContainerInstanceArn, Event, MessageId, Notice, OpFailure, StopCandidate, TaskArn,
 };
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::identify::Cloud;
+use super::identify::{Cloud, find_home};
 use super::{Agent, environment, notice, roles};
 use crate::config::Config;
 use crate::docker::Docker;
 use crate::ecs::{DockerFacts, Registration, acs, capabilities};
+use crate::host::gpu::GpuFinder;
 use crate::host::{os, resources};
 use crate::instance::ec2;
 use crate::serve::endpoint::Reach;
@@ -43,10 +44,13 @@ impl Agent {
             | Command::Remove { .. }
             | Command::Inspect { .. }
             | Command::Reconcile => self.ask_docker(command),
+            Command::Images(step) => self.clean_images(step),
             Command::Connect { container_instance, send_credentials } => {
                 self.connect(container_instance, send_credentials);
             }
-            Command::Register { .. }
+            Command::Join { cluster, leave } => self.join(cluster, leave),
+            Command::FindHome
+            | Command::Register { .. }
             | Command::Submit(_)
             | Command::SetInstanceState(_)
             | Command::Count
@@ -108,13 +112,30 @@ impl Agent {
         }
     }
 
+    /// Speaks for another cluster from now on. The registration in the one before is given back if it is still there.
+    fn join(&mut self, cluster: ClusterRef, leave: Option<ContainerInstanceArn>) {
+        let Some(cloud) = self.cloud.take() else { return };
+        self.hang_up.cancel();
+        self.acs = None;
+        self.cloud = Some(Arc::new(cloud.in_cluster(cluster)));
+        if leave.is_some() {
+            self.spawn(tracing::Span::current(), async move {
+                if let Err(failure) = cloud.ecs.deregister().await {
+                    tracing::info!("the registration in the former cluster is left as it is: {}", failure.text());
+                }
+                None
+            });
+        }
+    }
+
     fn connect(&mut self, container_instance: ContainerInstanceArn, send_credentials: bool) {
         self.start_telemetry(&container_instance);
         let Some(cloud) = self.cloud.clone() else { return };
         let (frames, outbound) = mpsc::channel(FRAMES_MAX);
         self.acs = Some(frames);
-        let (events, stop, docker) = (self.events.clone(), self.stop.clone(), self.docker.clone());
-        let store = self.credentials.clone();
+        self.hang_up = self.stop.child_token();
+        let (events, stop, docker) = (self.events.clone(), self.hang_up.clone(), self.docker.clone());
+        let (store, heartbeats) = (self.credentials.clone(), self.telemetry.heartbeats());
         self.spawn(tracing::Span::current(), async move {
             let docker_version = docker.version().await.ok().map(|v| v.engine);
             let params = acs::SessionParams {
@@ -125,6 +146,7 @@ impl Agent {
                 docker_version: docker_version.as_deref(),
                 send_credentials,
                 store: &store,
+                heartbeats: &heartbeats,
             };
             Some(Event::SessionClosed(acs::session(params, outbound, events, stop).await))
         });
@@ -136,13 +158,24 @@ impl Agent {
             Command::Pull { .. } => self.pull(command),
             Command::Create { name, task, container } => {
                 let cluster = self.cloud.as_ref().map_or("", |c| c.cluster.as_str()).to_owned();
-                let (reach, region) = (self.reach, self.cloud.as_ref().map(|c| c.clients.region.to_string()));
+                let given = environment::Given {
+                    reach: self.reach,
+                    sdk: self.cloud.as_ref().map(|c| c.clients.sdk.clone()),
+                    roles: self.credentials.clone(),
+                };
+                let gpus = Arc::clone(&self.gpus);
                 self.spawn(self.task_span(&task.arn), async move {
                     let mut container = container;
-                    let completed =
-                        environment::complete(&docker, &task, &mut container, reach, region.as_deref()).await;
-                    let result = match completed {
-                        Ok(()) => docker.create(&task, &container, &name, &cluster).await,
+                    if let Some(gpu) = gpus.missing(&container.gpus).await {
+                        let text = format!("the job is assigned {gpu}, which this host does not offer");
+                        let refusal = OpFailure::Refused { name: "HostConfigError", text };
+                        return Some(Event::Created(name, Err(refusal)));
+                    }
+                    let result = match environment::complete(&docker, &task, &mut container, &given).await {
+                        Ok(secrets) => {
+                            let made = docker.create(&task, &container, &name, &cluster).await;
+                            made.map_err(|failure| secrets.redact(failure))
+                        }
                         Err(refusal) => Err(refusal),
                     };
                     Some(Event::Created(name, result))
@@ -181,9 +214,17 @@ impl Agent {
         match command {
             Command::Register { previous } => {
                 let (config, docker, reach) = (Arc::clone(&self.config), self.docker.clone(), self.reach);
+                let gpus = Arc::clone(&self.gpus);
                 self.spawn(here, async move {
-                    let result = register(&cloud, &config, &docker, reach, previous.as_ref()).await;
+                    let result = register(&cloud, &config, &docker, &gpus, reach, previous.as_ref()).await;
                     Some(Event::Registered(result))
+                });
+            }
+            Command::FindHome => {
+                let config = Arc::clone(&self.config);
+                self.spawn(here, async move {
+                    let found = find_home(&config, &cloud.clients).await;
+                    Some(Event::Home(found.map_err(|error| error.to_string())))
                 });
             }
             Command::Submit(change) => self.spawn(self.task_span(&change.task), async move {
@@ -226,6 +267,7 @@ async fn docker_facts(docker: &Docker, config: &Config, reach: Reach) -> Result<
         log_drivers,
         offered_drivers: config.logging_drivers.clone(),
         unprivileged: config.disable_privileged,
+        no_health: config.disable_health_checks,
         task_roles: reach != Reach::Nowhere,
         log_roles: reach == Reach::LinkLocal,
     })
@@ -254,6 +296,7 @@ async fn register(
     cloud: &Cloud,
     config: &Config,
     docker: &Docker,
+    gpus: &GpuFinder,
     reach: Reach,
     previous: Option<&ContainerInstanceArn>,
 ) -> Result<ContainerInstanceArn, ApiFailure> {
@@ -264,8 +307,14 @@ async fn register(
         reserved_memory_mib: u32::try_from(config.reserved_memory.0).unwrap_or(u32::MAX),
     })
     .map_err(|error| ApiFailure::Rejected(error.to_string()))?;
+    let gpus = gpus.offer(docker.lacks_gpu_runtime()).await;
+    let gpus = gpus.map_err(|not_yet| ApiFailure::Unavailable(not_yet.to_string()))?;
+    let identity = cloud.imds.identity().await;
+    let outpost = if identity.document.is_empty() { None } else { cloud.imds.outpost_arn().await };
     let registration = Registration {
-        identity: cloud.imds.identity().await,
+        gpus,
+        identity,
+        outpost,
         resources: resources::HostResources {
             tcp_ports: config.reserved_ports.clone(),
             udp_ports: config.reserved_ports_udp.clone(),

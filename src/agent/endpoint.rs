@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::host::linklocal::{self, Claim};
 use crate::serve::admin::AdminRequest;
 use crate::serve::endpoint::{Reach, TaskEndpoint};
-use crate::serve::task::{self, Audit, Limiter, Shared};
+use crate::serve::task::{self, Audit, Limiter, Shared, Statistics};
 
 /// amazon-ecs-agent's port for containers; 169.254.170.2:80 is translated to it.
 const CONTAINERS: u16 = 51679;
@@ -153,6 +153,7 @@ impl Agent {
             requests,
             credentials: self.credentials.clone(),
             docker: self.docker.clone(),
+            statistics: Statistics::new(self.docker.clone()),
             limiter,
             audit,
             place: self.place.subscribe(),

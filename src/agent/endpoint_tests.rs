@@ -101,6 +101,7 @@ async fn credentials_are_served(wanted: TaskEndpoint, container: String) {
         requests,
         credentials,
         docker: Docker::new("unix:///nowhere").unwrap(),
+        statistics: Statistics::new(Docker::new("unix:///nowhere").unwrap()),
         limiter: Arc::new(Limiter::new(Rate { steady: 40, burst: 60 })),
         audit: Audit::off(),
         place: tokio::sync::watch::Sender::new(Place::default()).subscribe(),

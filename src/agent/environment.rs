@@ -1,32 +1,44 @@
 //! What a container is told by its environment, in amazon-ecs-agent's variables (agent/api/task/task.go).
 
+use aws_config::SdkConfig;
 use node_core::{ContainerSpec, EndpointId, OpFailure, TaskSpec};
 
 use crate::docker::Docker;
+use crate::secrets;
+use crate::serve::credentials::CredentialStore;
 use crate::serve::endpoint::Reach;
 
-/// Adds what the agent itself has to say. A job that asks for what this host does not serve is refused here.
+/// What the agent has to give.
+pub(super) struct Given {
+    pub(super) reach: Reach,
+    /// `None` until the host knows its region.
+    pub(super) sdk: Option<SdkConfig>,
+    pub(super) roles: CredentialStore,
+}
+
+/// Adds what the agent itself has to say, and the container's secrets. A job that asks for what this host does not serve is
+/// refused here.
 pub(super) async fn complete(
     docker: &Docker,
     task: &TaskSpec,
     container: &mut ContainerSpec,
-    reach: Reach,
-    region: Option<&str>,
-) -> Result<(), OpFailure> {
-    check(task, container, reach)?;
-    let given = variables(task, container, reach);
-    container.environment.extend(given);
+    given: &Given,
+) -> Result<secrets::Given, OpFailure> {
+    check(task, container, given.reach)?;
+    container.environment.extend(variables(task, container, given.reach));
+    let secret = secrets::give(container, task.roles.execution.as_ref(), &given.roles, given.sdk.as_ref()).await?;
+    let region = given.sdk.as_ref().and_then(SdkConfig::region).map(ToString::to_string);
     if let Some(region) = region
         && !names_a_region(container.environment.keys().map(String::as_str))
     {
         let of_image = docker.image_environment(&container.image).await;
         if !names_a_region(of_image.iter().filter_map(|pair| pair.split('=').next())) {
             for key in REGIONS {
-                container.environment.insert(key.to_owned(), region.to_owned());
+                container.environment.insert(key.to_owned(), region.clone());
             }
         }
     }
-    Ok(())
+    Ok(secret)
 }
 
 const REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];

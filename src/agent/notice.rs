@@ -22,6 +22,7 @@ pub(super) fn subject(notice: &Notice) -> Option<&TaskArn> {
         | Notice::StopRequested(task)
         | Notice::Running(task, _)
         | Notice::Exited { task, .. }
+        | Notice::Restarting { task, .. }
         | Notice::Reported(task, _)
         | Notice::ReportDropped(task, _)
         | Notice::ReportRetried { task, .. }
@@ -29,10 +30,14 @@ pub(super) fn subject(notice: &Notice) -> Option<&TaskArn> {
         | Notice::PullRetried { task, .. }
         | Notice::Pulling(task, _)
         | Notice::CleanedUp(task)
-        | Notice::CleanUpFailed(task, _) => Some(task),
-        Notice::DockerDown(_)
+        | Notice::CleanUpFailed(task, _)
+        | Notice::TurnedAway(task) => Some(task),
+        Notice::Images(_)
+        | Notice::DockerDown(_)
         | Notice::DockerUp { .. }
         | Notice::PhaseChanged { .. }
+        | Notice::HomeMoved { .. }
+        | Notice::HomeTrouble(_)
         | Notice::SessionLost { .. }
         | Notice::ApiRetried { .. } => None,
         Notice::Leaving(news) => news.task.as_ref(),
@@ -49,6 +54,9 @@ pub(super) fn log(notice: &Notice) {
         Notice::Running(_, container) => info!(%container, "container runs"),
         Notice::Exited { container, exit_code, reason, .. } => {
             exited(container.as_str(), exit_code.map(|c| c.0), reason.as_deref())
+        }
+        Notice::Restarting { container, exit_code, restarts, .. } => {
+            warn!(%container, exit_code = exit_code.0, restarts, "container exited and is started again, as its restart policy says");
         }
         Notice::Reported(_, status) => info!("reported {}", status.as_str()),
         Notice::ReportDropped(_, error) => {
@@ -70,11 +78,18 @@ pub(super) fn log(notice: &Notice) {
         Notice::CleanUpFailed(_, error) => {
             warn!("container could not be removed, it is left to you: {error}");
         }
+        Notice::Images(notice) => super::images::log(notice),
         Notice::DockerDown(why) => {
             error!("Docker cannot be reached, tasks wait until it is back: {why}");
         }
         Notice::DockerUp { containers } => info!(containers, "Docker answers"),
         Notice::PhaseChanged { from, to, why } => info!("{from} -> {to}: {why}"),
+        Notice::HomeMoved { from, to, live } => warn!(
+            %from, %to, tasks = live,
+            "the compute environment has a new cluster; this host follows when no task of the old one is left"
+        ),
+        Notice::HomeTrouble(text) => warn!("{text}"),
+        Notice::TurnedAway(_) => warn!("task not taken: this host is about to leave this cluster for another"),
         Notice::SessionLost { cause, retry_ms: 0 } => info!("ACS session ended ({cause}), reconnecting"),
         Notice::SessionLost { cause, retry_ms } => {
             warn!(retry_ms, "ACS session ended, reconnecting later: {cause}");

@@ -1,10 +1,13 @@
 //! The agent's part in the roles of tasks: acknowledgements to ACS, and what a restart may be asked for.
 
+use std::sync::Arc;
+
 use ecs_wire::FromAgent;
 use ecs_wire::acs::IAMRoleCredentialsAckRequest;
 use node_core::{CredentialsId, MessageId};
 
 use super::Agent;
+use super::identify::Cloud;
 use crate::serve::credentials::Owner;
 use crate::serve::task::{Place, Subject, View};
 
@@ -34,7 +37,16 @@ impl Agent {
         Place {
             cluster: record.map(|r| r.cluster.to_string()),
             container_instance: record.and_then(|r| r.container_instance.as_ref()).map(ToString::to_string),
+            location: self.cloud.as_ref().and_then(|cloud| cloud.location.get()).cloned().unwrap_or_default(),
         }
+    }
+
+    /// Finds out where this host is, for those who ask: nothing waits for it.
+    pub(super) fn locate(&self, cloud: Arc<Cloud>) {
+        self.spawn(tracing::Span::current(), async move {
+            drop(cloud.location.set(cloud.imds.location().await));
+            None
+        });
     }
 
     /// Tells the audit log where this host stands, if that has changed.

@@ -9,6 +9,7 @@ use node_core::{ContainerView, DockerId, NodeStatus, TaskStatus, TaskView};
 use super::Agent;
 use crate::config::Home;
 use crate::host::cgroup::{Cgroups, ContainerUsage};
+use crate::host::gpu::Gpu;
 use crate::host::usage::{DiskUsage, HostMonitor, HostUsage};
 use crate::serve::admin::AdminRequest;
 use crate::serve::report;
@@ -55,6 +56,7 @@ impl Agent {
     }
 
     fn instance(&self, node: &NodeStatus) -> report::Instance {
+        let gpus = self.gpus.known().unwrap_or_default();
         report::Instance {
             id: node.instance.as_ref().map(ToString::to_string),
             region: self.cloud.as_ref().map(|c| c.clients.region.to_string()),
@@ -64,8 +66,15 @@ impl Agent {
                 Home::Cluster(_) => None,
             },
             container_instance: node.container_instance.as_ref().map(ToString::to_string),
+            gpus: gpus.devices.into_iter().map(gpu).collect(),
+            gpu_driver: gpus.driver,
+            gpu_trouble: gpus.trouble,
         }
     }
+}
+
+fn gpu(gpu: Gpu) -> report::Gpu {
+    report::Gpu { uuid: gpu.uuid, name: gpu.name, memory_mib: gpu.memory_mib }
 }
 
 /// What of the node ECS has yet to hear.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use node_core::{ContainerInstanceArn, RunningTask};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -15,11 +15,17 @@ pub(super) struct Telemetry {
     tasks: watch::Sender<Arc<[RunningTask]>>,
     /// Whose telemetry flows, and the word to end it.
     session: Option<(ContainerInstanceArn, CancellationToken)>,
+    /// ECS's, over ACS: each has the host's own health checked.
+    heartbeats: Arc<Notify>,
 }
 
 impl Telemetry {
     pub(super) fn idle() -> Self {
-        Self { tasks: watch::Sender::new(Arc::from([])), session: None }
+        Self { tasks: watch::Sender::new(Arc::from([])), session: None, heartbeats: Arc::default() }
+    }
+
+    pub(super) fn heartbeats(&self) -> Arc<Notify> {
+        Arc::clone(&self.heartbeats)
     }
 }
 
@@ -42,6 +48,8 @@ impl Agent {
             container_instance: container_instance.clone(),
             docker: self.docker.clone(),
             disable_metrics: self.config.disable_metrics,
+            disable_health: self.config.disable_health_checks,
+            heartbeats: self.telemetry.heartbeats(),
         };
         let tasks = self.telemetry.tasks.subscribe();
         self.work.spawn(tcs::run(telemetry, tasks, stop).instrument(tracing::info_span!("telemetry")));

@@ -37,10 +37,14 @@ pub(crate) struct LocalArgs {
     /// Memory that a node offers, in MiB [default: this machine's]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(4..))]
     node_memory: Option<u64>,
+    /// GPUs that the node offers, of this machine's; with --max-nodes 1, for nodes share them
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    node_gpus: u32,
     /// A node without work terminates itself after so long
     #[arg(long, default_value = "30s", value_name = "DURATION")]
     idle_timeout: String,
-    /// Keeps the nodes' files and the jobs' output [default: a temporary directory, removed at the end]
+    /// Keeps the plane's state, the nodes' files and the jobs' output, for the next start to go on from [default: a temporary
+    /// directory, removed at the end]
     #[arg(long, value_name = "PATH")]
     data_dir: Option<PathBuf>,
     /// Docker's socket, as unix:///path [default: Docker's own]
@@ -75,8 +79,12 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
     if let Some(LocalCommand::Fault(fault)) = args.command {
         return fault::run(fault).await;
     }
+    anyhow::ensure!(
+        args.node_gpus == 0 || args.max_nodes == 1,
+        "--node-gpus needs --max-nodes 1: nodes share this machine's GPUs"
+    );
     let data = DataDir::make(args.data_dir.as_deref())?;
-    let plane = Plane::start(PlaneConfig {
+    let config = PlaneConfig {
         listen: args.listen,
         region: REGION.to_owned(),
         max_nodes: args.max_nodes,
@@ -85,6 +93,7 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
             idle_timeout: Some(args.idle_timeout),
             vcpus: args.node_vcpus,
             memory_mib: args.node_memory,
+            gpus: args.node_gpus,
             image_pull_behavior: Some(args.image_pull_behavior),
             log_format: None,
             env: Vec::new(),
@@ -92,9 +101,10 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
         data_dir: data.path.clone(),
         docker_host: args.docker_host,
         credentials_lifetime: args.credentials_lifetime.map(Duration::from_secs),
-    })
-    .await?;
-    let furnished = if args.empty { Ok(()) } else { furnish(&plane) };
+    };
+    // What is in a temporary directory goes with the process.
+    let plane = if data.is_ours { Plane::start(config).await } else { Plane::resume(config).await }?;
+    let furnished = if args.empty || plane.is_resumed() { Ok(()) } else { furnish(&plane) };
     let result = match furnished {
         Ok(()) => serve(&plane, &data.path, args.empty, stop).await,
         Err(error) => Err(error.context("cannot make the first compute environment")),
@@ -120,6 +130,9 @@ fn furnish(plane: &Plane) -> anyhow::Result<()> {
 async fn serve(plane: &Plane, data: &Path, empty: bool, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let mut events = plane.events();
     greet(&plane.endpoint(), data, empty);
+    if plane.is_resumed() {
+        say("It goes on where it ended.");
+    }
     let started = Instant::now();
     tokio::pin!(stop);
     loop {

@@ -11,6 +11,8 @@ pub(super) fn check(mut found: Found) -> Result<Config, ConfigError> {
     found.yield_to("reserved_memory", "memory");
     let mut draft = typed(&mut found);
     draft.config.registries = found.registries(&draft);
+    draft.config.image_cleanup_policy.untracked_min_age =
+        draft.image_cleanup_untracked.then_some(draft.image_cleanup_untracked_min_age);
     draft.config.remarks = std::mem::take(&mut found.remarks);
     found.contradiction("compute_environment", "cluster", "give one of them");
     if found.is_chosen("reserved_memory") {

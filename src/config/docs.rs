@@ -2,7 +2,7 @@
 
 use super::DEFAULT_PATH;
 use super::foreign::{Answer, OTHERS};
-use super::keys::{Default, KEYS, Key, PREFIX};
+use super::keys::{Default, Key, PREFIX, keys};
 
 /// docs/configuration.md, word for word.
 pub(crate) fn markdown() -> String {
@@ -26,7 +26,8 @@ why.
 ## Variables of other programs
 
 Where neither the file nor the agent's own variable sets a key, one of these does, if it is in the environment or, as
-`KEY=VALUE` lines, in `/etc/ecs/ecs.config` or else `/var/lib/ecs/ecs.config`. So a host moves over from amazon-ecs-agent
+`KEY=VALUE` lines, in `/etc/ecs/ecs.config` or else `/var/lib/ecs/ecs.config`; or else as the field of the same meaning in
+amazon-ecs-agent's JSON file (`ECS_AGENT_CONFIG_FILE_PATH`, else `/etc/ecs/ecs.config.json`). So a host moves over from amazon-ecs-agent
 by swapping the service. They are written as amazon-ecs-agent has them: durations as in Go (`1h30m`), lists and tables as
 JSON.
 
@@ -59,7 +60,7 @@ stack = \"production\"
 /// A row for each key.
 pub(super) fn table() -> String {
     let mut table = "| Key | Default | Value | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
-    for key in KEYS {
+    for key in keys() {
         table.push_str(&row(key));
     }
     table
@@ -76,7 +77,7 @@ fn row(key: &Key) -> String {
 /// A row for each variable of another program that sets a key.
 fn foreign() -> String {
     let mut table = "| Variable | Key |\n| --- | --- |\n".to_owned();
-    for key in KEYS {
+    for key in keys() {
         for foreign in key.foreign_variables() {
             table.push_str(&format!("| `{}` | `{}` |\n", foreign.variable, key.name));
         }
@@ -90,6 +91,7 @@ fn others() -> String {
     for (name, answer) in OTHERS {
         let answer = match answer {
             Answer::Always(value) => format!("`{value}` is what this agent does; anything else is not honoured"),
+            Answer::Moot(why) => format!("without effect, and without a warning: {why}"),
             Answer::Not(why) => format!("not honoured: {why}"),
         };
         table.push_str(&format!("| `{name}` | {answer} |\n"));

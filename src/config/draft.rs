@@ -1,14 +1,15 @@
 //! A configuration while it is put together, and the values that are peculiar to one key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use node_core::{ClusterRef, Mebibytes, PullBehavior};
+use node_core::{ClusterRef, ImagePolicy, Mebibytes, PullBehavior};
 
 use super::value::Value;
 use super::{Config, Home, Vcpus};
-use crate::docker::{AuthFormat, HostRegistries, ImageLimits};
+use crate::docker::{AuthFormat, ContainerLimits, HostRegistries, ImageLimits};
+use crate::host::gpu::GpuChoice;
 use crate::logging::{LogFilter, LogFormat};
 use crate::net::{Proxies, ProxyUrl};
 use crate::serve::endpoint::TaskEndpoint;
@@ -23,6 +24,9 @@ pub(super) struct Draft {
     /// Apart, because the data can be read only once its notation is known.
     pub(super) registry_auth_type: Option<AuthFormat>,
     pub(super) registry_auth_data: Option<Secret>,
+    /// Apart, because the one says whether the other counts.
+    pub(super) image_cleanup_untracked: bool,
+    pub(super) image_cleanup_untracked_min_age: Duration,
     pub(super) config: Config,
 }
 
@@ -33,6 +37,8 @@ impl Draft {
             cluster: None,
             registry_auth_type: None,
             registry_auth_data: None,
+            image_cleanup_untracked: false,
+            image_cleanup_untracked_min_age: Duration::ZERO,
             config: Config {
                 home: Home::ComputeEnvironment(String::new()),
                 region: None,
@@ -44,7 +50,21 @@ impl Draft {
                 reserved_ports: Vec::new(),
                 reserved_ports_udp: Vec::new(),
                 image_limits: ImageLimits::default(),
+                image_cleanup: false,
+                image_cleanup_policy: ImagePolicy {
+                    interval: Duration::ZERO,
+                    min_age: Duration::ZERO,
+                    count: 0,
+                    min_free_percent: 0,
+                    untracked_min_age: None,
+                    keep: BTreeSet::new(),
+                },
+                container_limits: ContainerLimits::default(),
+                ecs_endpoint: None,
                 registries: HostRegistries::default(),
+                gpus: GpuChoice::All,
+                gpu_wait: Duration::ZERO,
+                nvidia_runtime: String::new(),
                 instance_attributes: BTreeMap::new(),
                 container_instance_tags: BTreeMap::new(),
                 propagate_ec2_tags: false,
@@ -52,6 +72,7 @@ impl Draft {
                 logging_drivers: None,
                 disable_privileged: false,
                 disable_metrics: false,
+                disable_health_checks: false,
                 proxies: Proxies::default(),
                 ca_bundle: None,
                 docker_socket: PathBuf::new(),
@@ -135,6 +156,18 @@ impl Value {
         }
     }
 
+    pub(super) fn gpus(&self) -> Option<GpuChoice> {
+        match self.text() {
+            Some("all") => Some(GpuChoice::All),
+            Some("none") => Some(GpuChoice::None),
+            _ => {
+                let uuids = self.words()?;
+                let named = !uuids.is_empty() && uuids.iter().all(|uuid| uuid.starts_with("GPU-"));
+                named.then_some(GpuChoice::Only(uuids))
+            }
+        }
+    }
+
     pub(super) fn vcpus(&self) -> Option<Vcpus> {
         self.number().filter(|n| (0.125..=4096.0).contains(n)).map(Vcpus)
     }
@@ -181,6 +214,16 @@ impl Value {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let text = self.text()?;
         (text.len() <= 128 && text.chars().all(plain)).then(|| text.to_owned())
+    }
+
+    /// `https://host`; amazon-ecs-agent writes the host alone.
+    pub(super) fn endpoint(&self) -> Option<String> {
+        let text = self.text()?;
+        let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let uri: http::Uri = whole.parse().ok()?;
+        let served =
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
+        served.then_some(whole)
     }
 
     pub(super) fn proxy(&self) -> Option<ProxyUrl> {
@@ -233,6 +276,15 @@ mod tests {
         assert!(text(r#"{"stack":"a b","my.ns/x":""}"#).attributes().is_some());
         assert!(text(r#"{"a b":"c"}"#).attributes().is_none());
         assert!(text(&format!("a={}", "x".repeat(129))).attributes().is_none());
+    }
+
+    #[test]
+    fn gpus_are_all_none_or_named_by_uuid() {
+        assert_eq!(text("all").gpus(), Some(GpuChoice::All));
+        assert_eq!(text("none").gpus(), Some(GpuChoice::None));
+        let named = text("GPU-a,GPU-b").gpus();
+        assert_eq!(named, Some(GpuChoice::Only(vec!["GPU-a".into(), "GPU-b".into()])));
+        assert_eq!((text("0").gpus(), text("some").gpus()), (None, None));
     }
 
     #[test]

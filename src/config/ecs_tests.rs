@@ -3,6 +3,7 @@
 use super::tests::variables;
 use super::*;
 use crate::docker::HostRegistries;
+use crate::host::gpu::GpuChoice;
 
 /// Loads these two files of amazon-ecs-agent's, the weaker first, and a TOML file.
 fn with_ecs(weak: &str, strong: &str, toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -13,7 +14,7 @@ fn with_ecs(weak: &str, strong: &str, toml: &str, environment: &[(&str, &str)]) 
     }
     let ecs = [path("weak"), path("strong"), path("absent")];
     let ecs: Vec<&Path> = ecs.iter().map(PathBuf::as_path).collect();
-    let places = Places { config: &path("config.toml"), named: true, ecs: &ecs };
+    let places = Places { config: &path("config.toml"), named: true, ecs: &ecs, json: &path("ecs.config.json") };
     let checked = check(source::gather(places, variables(environment)));
     checked.map_err(|error| error.to_string().replace(folder.path().to_str().unwrap(), "DIR"))
 }
@@ -27,7 +28,7 @@ fn a_host_of_amazon_ecs_agents_moves_over_with_its_settings() {
          ECS_INSTANCE_ATTRIBUTES={\"stack\":\"a=b\"}\nECS_CONTAINER_INSTANCE_TAGS={\"team\":\"red\"}\n\
          ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM=ec2_instance\nECS_DISABLE_PRIVILEGED=1\nECS_LOGLEVEL=crit\n\
          ECS_AVAILABLE_LOGGING_DRIVERS=[\"json-file\",\"awslogs\"]\nECS_IMAGE_PULL_INACTIVITY_TIMEOUT=5s\n\
-         HTTPS_PROXY=http://proxy:3128\nNO_PROXY=a.example.com, b\nECS_DETAILED_OS_FAMILY=amzn_2\n",
+         HTTPS_PROXY=http://proxy:3128\nECS_ENABLE_GPU_SUPPORT=false\nECS_NVIDIA_RUNTIME=mine\nNO_PROXY=a.example.com, b\nECS_DETAILED_OS_FAMILY=amzn_2\n",
         "",
         &[("ECS_IMAGE_PULL_BEHAVIOR", "always")],
     )
@@ -46,6 +47,7 @@ fn a_host_of_amazon_ecs_agents_moves_over_with_its_settings() {
     assert!(config.proxies.https.is_some() && config.proxies.http.is_none());
     assert_eq!(config.proxies.exempt, ["a.example.com", "b"]);
     assert_eq!(config.os_type_detailed.as_deref(), Some("amzn_2"));
+    assert_eq!((config.gpus, &*config.nvidia_runtime), (GpuChoice::None, "mine"));
     assert!(config.remarks.is_empty(), "{:?}", config.remarks);
 }
 
@@ -61,11 +63,12 @@ fn our_own_sources_are_stronger_and_what_they_contradict_yields() {
 
 #[test]
 fn what_is_not_honoured_is_named_in_one_line_and_what_is_not_known_in_another() {
-    let ecs = "ECS_BACKEND_HOST=x\nECS_CHECKPOINT=true\nECS_IMAGE_PULL_BEHAVOR=once\n";
-    let config = with_ecs("ECS_BACKEND_HOST=y", ecs, "cluster = 'c'", &[("ECS_DATADIR", "/data")]).unwrap();
+    let ecs = "ECS_TASK_PIDS_LIMIT=5\nECS_CHECKPOINT=true\nECS_IMAGE_PULL_BEHAVOR=once\n";
+    let config =
+        with_ecs("ECS_TASK_PIDS_LIMIT=6", ecs, "cluster = 'c'", &[("ECS_ENABLE_TASK_IAM_ROLE", "false")]).unwrap();
     let [not_honoured, unknown] = &*config.remarks else { panic!("{:?}", config.remarks) };
-    let expected = "these settings of amazon-ecs-agent are not honoured: ECS_DATADIR (a path inside amazon-ecs-agent's \
-        own container), ECS_BACKEND_HOST (set AWS_ENDPOINT_URL_ECS)";
+    let expected = "these settings of amazon-ecs-agent are not honoured: ECS_ENABLE_TASK_IAM_ROLE (it is always \
+        true here), ECS_TASK_PIDS_LIMIT (not supported by this agent yet)";
     assert_eq!(not_honoured, expected);
     assert!(unknown.ends_with("ECS_IMAGE_PULL_BEHAVOR (did you mean ECS_IMAGE_PULL_BEHAVIOR?)"), "{unknown}");
 }
@@ -93,4 +96,52 @@ fn secrets_are_shown_nowhere() {
     assert!(error.contains("HTTP_PROXY: `http_proxy` is not shown, which is not the address"), "{error}");
     assert!(error.contains("`registry_auth_data` is set without `registry_auth_type`"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn images_are_cleaned_up_as_the_variables_say() {
+    let ecs = "ECS_IMAGE_CLEANUP_INTERVAL=1m\nECS_IMAGE_MINIMUM_CLEANUP_AGE=30m\nECS_NUM_IMAGES_DELETE_PER_CYCLE=9\n\
+        ECS_EXCLUDE_UNTRACKED_IMAGE=b:1, a\nECS_ENABLE_UNTRACKED_IMAGE_CLEANUP=true\nNON_ECS_IMAGE_MINIMUM_CLEANUP_AGE=2h\n\
+        ECS_CONTAINER_START_TIMEOUT=1s\nECS_CONTAINER_CREATE_TIMEOUT=10m\nECS_BACKEND_HOST=ecs.example.com\n\
+        ECS_AUDIT_LOGFILE=/log/audit.log\nECS_AUDIT_LOGFILE_DISABLED=true\n";
+    let config = with_ecs(ecs, "", "cluster = 'c'", &[]).unwrap();
+    let policy = &config.image_cleanup_policy;
+    assert!(config.image_cleanup && policy.min_free_percent == 10);
+    assert_eq!(policy.interval, Duration::from_secs(600), "raised to its floor");
+    assert_eq!((policy.min_age, policy.count), (Duration::from_secs(1800), 9));
+    assert_eq!(policy.untracked_min_age, Some(Duration::from_secs(7200)));
+    assert!(policy.keep.iter().eq(["a", "b:1"]));
+    assert_eq!(config.container_limits.start, Duration::from_secs(45), "raised to its floor");
+    assert_eq!(config.container_limits.create, Duration::from_secs(600));
+    assert_eq!(config.ecs_endpoint.as_deref(), Some("https://ecs.example.com"));
+    assert_eq!(config.audit_log, None);
+    let off = with_ecs("ECS_DISABLE_IMAGE_CLEANUP=true\nECS_AUDIT_LOGFILE_DISABLED=false", "", "cluster = 'c'", &[]);
+    let off = off.unwrap();
+    assert!(!off.image_cleanup && off.image_cleanup_policy.untracked_min_age.is_none());
+    assert_eq!(off.audit_log, Some("audit.log".into()));
+}
+
+#[test]
+fn the_json_file_is_the_weakest_and_may_be_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("other.json");
+    std::fs::write(
+        &json,
+        r#"{"Cluster": "of-json", "ReservedMemory": 64, "DockerStopTimeout": 5000000000, "NoIID": true}"#,
+    )
+    .unwrap();
+    let named = format!("ECS_AGENT_CONFIG_FILE_PATH={}\nECS_CLUSTER=of-variable\n", json.display());
+    let config = with_ecs(&named, "", "", &[]).unwrap();
+    assert_eq!(config.home, Home::Cluster(ClusterRef::new("of-variable")));
+    assert_eq!((config.reserved_memory, config.container_stop_timeout), (Mebibytes(64), Duration::from_secs(5)));
+    assert_eq!(config.remarks, [format!("{}: these fields are not honoured: NoIID", json.display())]);
+    std::fs::write(&json, r#"{"ReservedMemory": "much"}"#).unwrap();
+    let error = with_ecs(&named, "", "", &[]).unwrap_err();
+    assert!(
+        error.contains("other.json (as ECS_RESERVED_MEMORY): `reserved_memory` is `much`, which is not"),
+        "{error}"
+    );
+    std::fs::write(&json, "{").unwrap();
+    let error = with_ecs(&named, "", "", &[]).unwrap_err();
+    assert!(error.contains("other.json: line 1 column 1: this is not a JSON object"), "{error}");
 }

@@ -27,7 +27,15 @@ impl fmt::Display for ConfigError {
 pub(super) enum Origin {
     Default,
     Variable(String),
-    File { path: PathBuf, line: usize },
+    File {
+        path: PathBuf,
+        line: usize,
+    },
+    /// Of amazon-ecs-agent's JSON file, known by the variable of the same meaning.
+    Field {
+        path: PathBuf,
+        variable: String,
+    },
 }
 
 impl fmt::Display for Origin {
@@ -35,6 +43,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::Variable(name) => f.write_str(name),
+            Self::Field { path, variable } => write!(f, "{} (as {variable})", path.display()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
         }
     }
@@ -45,6 +54,8 @@ impl fmt::Display for Origin {
 pub(super) enum Problem {
     #[error("{}: cannot be read: {why}", .path.display())]
     Unreadable { path: PathBuf, why: String },
+    #[error("{}: {why}", .path.display())]
+    Json { path: PathBuf, why: String },
     #[error("{origin}: {message}")]
     Syntax { origin: Origin, message: String },
     #[error("{origin}: there is no key `{key}`{}", hint(.nearest.as_deref()))]

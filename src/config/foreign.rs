@@ -8,7 +8,8 @@ use super::go;
 pub(super) struct Foreign {
     pub(super) variable: &'static str,
     pub(super) key: &'static str,
-    /// Brings its notation into ours; `None` where the text cannot be read, which then stands in the error as it is.
+    /// Brings its notation into ours; `None` where the text cannot be read, which then stands in the error as it is. An empty
+    /// text sets nothing.
     pub(super) read: fn(&str) -> Option<String>,
 }
 
@@ -29,6 +30,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
     same("NO_PROXY", "no_proxy"),
     same("no_proxy", "no_proxy"),
     same("ECS_CLUSTER", "cluster"),
+    same("ECS_BACKEND_HOST", "ecs_endpoint"),
     same("ECS_RESERVED_MEMORY", "reserved_memory"),
     same("ECS_RESERVED_PORTS", "reserved_ports"),
     same("ECS_RESERVED_PORTS_UDP", "reserved_ports_udp"),
@@ -36,12 +38,16 @@ pub(super) const FOREIGN: &[Foreign] = &[
     same("ECS_CONTAINER_INSTANCE_TAGS", "container_instance_tags"),
     same("ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM", "propagate_tags_from"),
     same("ECS_DETAILED_OS_FAMILY", "os_type_detailed"),
+    Foreign { variable: "ECS_ENABLE_GPU_SUPPORT", key: "gpus", read: go::all_or_none },
+    same("ECS_NVIDIA_RUNTIME", "nvidia_runtime"),
     same("ECS_AVAILABLE_LOGGING_DRIVERS", "logging_drivers"),
+    Foreign { variable: "ECS_DISABLE_DOCKER_HEALTH_CHECK", key: "disable_health_checks", read: go::boolean },
     Foreign { variable: "ECS_DISABLE_METRICS", key: "disable_metrics", read: go::boolean },
     Foreign { variable: "ECS_DISABLE_PRIVILEGED", key: "disable_privileged", read: go::boolean },
     same("ECS_ENGINE_AUTH_TYPE", "registry_auth_type"),
     same("ECS_ENGINE_AUTH_DATA", "registry_auth_data"),
     same("ECS_TASK_METADATA_RPS_LIMIT", "task_metadata_rps_limit"),
+    Foreign { variable: "ECS_AUDIT_LOGFILE_DISABLED", key: "audit_log", read: go::off },
     same("ECS_AUDIT_LOGFILE", "audit_log"),
     same("ECS_IMAGE_PULL_BEHAVIOR", "image_pull_behavior"),
     Foreign { variable: "ECS_IMAGE_PULL_TIMEOUT", key: "image_pull_timeout", read: |t| go::at_least(t, 1) },
@@ -51,6 +57,23 @@ pub(super) const FOREIGN: &[Foreign] = &[
         read: |t| go::at_least(t, 60),
     },
     Foreign { variable: "ECS_MANIFEST_PULL_TIMEOUT", key: "image_manifest_timeout", read: |t| go::at_least(t, 30) },
+    Foreign { variable: "ECS_DISABLE_IMAGE_CLEANUP", key: "image_cleanup", read: go::not },
+    Foreign { variable: "ECS_IMAGE_CLEANUP_INTERVAL", key: "image_cleanup_interval", read: |t| go::at_least(t, 600) },
+    Foreign { variable: "ECS_IMAGE_MINIMUM_CLEANUP_AGE", key: "image_cleanup_min_age", read: |t| go::at_least(t, 0) },
+    same("ECS_NUM_IMAGES_DELETE_PER_CYCLE", "image_cleanup_count"),
+    same("ECS_EXCLUDE_UNTRACKED_IMAGE", "image_cleanup_keep"),
+    Foreign { variable: "ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP", key: "image_cleanup_untracked", read: go::boolean },
+    Foreign {
+        variable: "NON_ECS_IMAGE_MINIMUM_CLEANUP_AGE",
+        key: "image_cleanup_untracked_min_age",
+        read: |t| go::at_least(t, 0),
+    },
+    Foreign {
+        variable: "ECS_CONTAINER_CREATE_TIMEOUT",
+        key: "container_create_timeout",
+        read: |t| go::at_least(t, 60),
+    },
+    Foreign { variable: "ECS_CONTAINER_START_TIMEOUT", key: "container_start_timeout", read: |t| go::at_least(t, 45) },
     Foreign { variable: "ECS_CONTAINER_STOP_TIMEOUT", key: "container_stop_timeout", read: |t| go::at_least(t, 1) },
     Foreign {
         variable: "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION",
@@ -67,87 +90,76 @@ pub(super) enum Answer {
     Always(&'static str),
     /// Not honoured, and why.
     Not(&'static str),
+    /// It changes nothing that a job or an operator would miss, and why; no word is said of it.
+    Moot(&'static str),
 }
 
-use Answer::{Always, Not};
+use Answer::{Always, Moot, Not};
 
 const PATH: &str = "a path inside amazon-ecs-agent's own container";
 const STATS: &str = "containers are measured through their control groups, without Docker's stats";
 const LOG_FILE: &str = "the log goes to standard error, where systemd keeps it";
 const YET: &str = "not supported by this agent yet";
 const AWSVPC: &str = "the awsvpc network mode is not supported";
-const CLEANUP: &str = "this agent removes no images yet";
 
 /// Every other documented variable of amazon-ecs-agent and ecs-init.
 pub(super) const OTHERS: &[(&str, Answer)] = &[
-    ("ECS_AGENT_CONFIG_FILE_PATH", Not("the file is `--config`, in TOML")),
-    ("ECS_AGENT_HEALTHCHECK_HOST", Not("`batch-node-agent status` tells the agent's health")),
+    ("ECS_AGENT_HEALTHCHECK_HOST", Moot("`batch-node-agent status` tells the agent's health")),
     ("ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS", Always("false")),
     ("ECS_ALTERNATE_CREDENTIAL_PROFILE", Not("set AWS_PROFILE")),
     ("ECS_APPARMOR_CAPABLE", Always("false")),
-    ("ECS_AUDIT_LOGFILE_DISABLED", Not("set `audit_log` to `off`")),
-    ("ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES", Not(AWSVPC)),
+    ("ECS_AWSVPC_ADDITIONAL_LOCAL_ROUTES", Moot(AWSVPC)),
     ("ECS_AWSVPC_BLOCK_IMDS", Always("false")),
-    ("ECS_BACKEND_HOST", Not("set AWS_ENDPOINT_URL_ECS")),
-    ("ECS_CGROUP_CPU_PERIOD", Not(YET)),
-    ("ECS_CGROUP_PATH", Not("the control groups are found by themselves")),
+    ("ECS_CGROUP_CPU_PERIOD", Moot("CPU is shared by weight, without periods")),
+    ("ECS_CGROUP_PATH", Moot("the control groups are found by themselves")),
     ("ECS_CHECKPOINT", Always("true")),
-    ("ECS_CNI_PLUGINS_PATH", Not(AWSVPC)),
-    ("ECS_CONTAINER_CREATE_TIMEOUT", Not("the limit is amazon-ecs-agent's default, 4m")),
-    ("ECS_CONTAINER_START_TIMEOUT", Not("the limit is amazon-ecs-agent's default, 3m")),
-    ("ECS_DATADIR", Not(PATH)),
-    ("ECS_DISABLE_DOCKER_HEALTH_CHECK", Not(YET)),
-    ("ECS_DISABLE_IMAGE_CLEANUP", Not(CLEANUP)),
-    ("ECS_DISABLE_TASK_METADATA_AZ", Not(YET)),
+    ("ECS_CNI_PLUGINS_PATH", Moot(AWSVPC)),
+    ("ECS_DATADIR", Moot(PATH)),
+    ("ECS_DISABLE_TASK_METADATA_AZ", Always("true")),
     ("ECS_DYNAMIC_HOST_PORT_RANGE", Not("Docker chooses dynamic ports")),
     ("ECS_EBSTA_SUPPORTED", Always("false")),
     ("ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE", Always("true")),
     ("ECS_ENABLE_CONTAINER_METADATA", Always("false")),
-    ("ECS_ENABLE_FIRELENS_ASYNC", Not("FireLens is not supported")),
-    ("ECS_ENABLE_GPU_SUPPORT", Always("false")),
+    ("ECS_ENABLE_FIRELENS_ASYNC", Moot("FireLens is not supported")),
     ("ECS_ENABLE_HIGH_DENSITY_ENI", Always("false")),
     ("ECS_ENABLE_INF_SUPPORT", Always("false")),
     ("ECS_ENABLE_PROMETHEUS_METRICS", Always("false")),
     ("ECS_ENABLE_RUNTIME_STATS", Always("false")),
     ("ECS_ENABLE_SPOT_INSTANCE_DRAINING", Not(YET)),
-    ("ECS_ENABLE_TASK_CPU_MEM_LIMIT", Not(YET)),
+    ("ECS_ENABLE_TASK_CPU_MEM_LIMIT", Not("limits are those of each container; a task has none of its own")),
     ("ECS_ENABLE_TASK_ENI", Always("false")),
-    ("ECS_ENABLE_TASK_IAM_ROLE", Not("task roles are served unless `task_endpoint` is `off`")),
-    ("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", Not("task roles are served unless `task_endpoint` is `off`")),
-    ("ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP", Always("false")),
+    ("ECS_ENABLE_TASK_IAM_ROLE", Always("true")),
+    ("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", Always("true")),
     ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER", Not("containers are removed when `task_cleanup_wait` is over")),
     ("ECS_EXCLUDE_IPV6_PORTBINDING", Always("true")),
-    ("ECS_EXCLUDE_UNTRACKED_IMAGE", Not(CLEANUP)),
     ("ECS_EXTERNAL", Always("false")),
     ("ECS_GMSA_SUPPORTED", Always("false")),
-    ("ECS_HOST_DATA_DIR", Not(PATH)),
-    ("ECS_IMAGE_CLEANUP_INTERVAL", Not(CLEANUP)),
-    ("ECS_IMAGE_MINIMUM_CLEANUP_AGE", Not(CLEANUP)),
-    ("ECS_INSTANCE_IP_COMPATIBILITY", Not("it follows from the host's routes")),
-    ("ECS_LOGFILE", Not(LOG_FILE)),
-    ("ECS_LOGLEVEL_ON_INSTANCE", Not(LOG_FILE)),
-    ("ECS_LOG_DRIVER", Not(LOG_FILE)),
-    ("ECS_LOG_MAX_FILE_SIZE_MB", Not(LOG_FILE)),
-    ("ECS_LOG_MAX_ROLL_COUNT", Not(LOG_FILE)),
-    ("ECS_LOG_ROLLOVER_TYPE", Not(LOG_FILE)),
-    ("ECS_NUM_IMAGES_DELETE_PER_CYCLE", Not(CLEANUP)),
-    ("ECS_NVIDIA_RUNTIME", Not("GPUs are not supported")),
-    ("ECS_PAUSE_LABELS", Not(AWSVPC)),
-    ("ECS_POLLING_METRICS_WAIT_DURATION", Not(STATS)),
-    ("ECS_POLL_METRICS", Not(STATS)),
+    ("ECS_HOST_DATA_DIR", Moot(PATH)),
+    ("ECS_INSTANCE_IP_COMPATIBILITY", Moot("it follows from the host's routes")),
+    ("ECS_LOGFILE", Moot(LOG_FILE)),
+    ("ECS_LOGLEVEL_ON_INSTANCE", Moot(LOG_FILE)),
+    ("ECS_LOG_DRIVER", Moot(LOG_FILE)),
+    ("ECS_LOG_MAX_FILE_SIZE_MB", Moot(LOG_FILE)),
+    ("ECS_LOG_MAX_ROLL_COUNT", Moot(LOG_FILE)),
+    ("ECS_LOG_ROLLOVER_TYPE", Moot(LOG_FILE)),
+    ("ECS_PAUSE_LABELS", Moot(AWSVPC)),
+    ("ECS_POLLING_METRICS_WAIT_DURATION", Moot(STATS)),
+    ("ECS_POLL_METRICS", Moot(STATS)),
     ("ECS_PROPAGATE_TASK_MEMORY_LIMIT_CGROUPV2", Always("false")),
     ("ECS_PULL_DEPENDENT_CONTAINERS_UPFRONT", Always("true")),
     ("ECS_SELINUX_CAPABLE", Always("false")),
     ("ECS_SHARED_VOLUME_MATCH_FULL_CONFIG", Always("false")),
-    ("ECS_SKIP_LOCALHOST_TRAFFIC_FILTER", Not("this agent filters no traffic")),
+    ("ECS_SKIP_LOCALHOST_TRAFFIC_FILTER", Moot("this agent filters no traffic")),
     ("ECS_TASK_PIDS_LIMIT", Not(YET)),
-    ("ECS_UPDATES_ENABLED", Always("false")),
-    ("ECS_UPDATE_DOWNLOAD_DIR", Not("updates are the package manager's")),
+    ("ECS_UPDATES_ENABLED", Moot("updates are the package manager's")),
+    ("ECS_UPDATE_DOWNLOAD_DIR", Moot("updates are the package manager's")),
     ("ECS_VOLUME_PLUGIN_CAPABILITIES", Not(YET)),
     ("ECS_WARM_POOLS_CHECK", Not(YET)),
-    ("NONECS_NUM_CONTAINERS_DELETE_PER_CYCLE", Not(CLEANUP)),
-    ("NON_ECS_IMAGE_MINIMUM_CLEANUP_AGE", Not(CLEANUP)),
+    ("NONECS_NUM_CONTAINERS_DELETE_PER_CYCLE", Not("containers that are none of this agent's are left alone")),
 ];
+
+/// Says where [`super::ecs_json`] is.
+pub(super) const JSON_PATH: &str = "ECS_AGENT_CONFIG_FILE_PATH";
 
 /// Variables that ECS gives to the containers it runs: they say nothing to an agent that happens to run in one.
 const OF_CONTAINERS: &[&str] = &["ECS_CONTAINER_METADATA_URI", "ECS_CONTAINER_METADATA_URI_V4", "ECS_AGENT_URI"];
@@ -160,9 +172,10 @@ pub(super) fn remark(variable: &str, value: &str) -> Option<Remark> {
             let agrees = value == *wanted || go::boolean(value).as_deref() == Some(*wanted);
             (!agrees).then(|| Remark::NotHonoured(format!("{variable} (it is always {wanted} here)")))
         }
+        Some((_, Moot(_))) => None,
         Some((_, Not(why))) => Some(Remark::NotHonoured(format!("{variable} ({why})"))),
         None if !variable.starts_with("ECS_") || OF_CONTAINERS.contains(&variable) => None,
-        None if FOREIGN.iter().any(|foreign| foreign.variable == variable) => None,
+        None if variable == JSON_PATH || FOREIGN.iter().any(|foreign| foreign.variable == variable) => None,
         None => Some(Remark::Unknown(match nearest(variable) {
             Some(meant) => format!("{variable} (did you mean {meant}?)"),
             None => variable.to_owned(),
@@ -188,7 +201,7 @@ fn nearest(variable: &str) -> Option<&'static str> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::keys::KEYS;
+    use super::super::keys::keys;
     use super::*;
 
     #[test]
@@ -196,7 +209,7 @@ mod tests {
         let names: Vec<_> = FOREIGN.iter().map(|f| f.variable).chain(OTHERS.iter().map(|(name, _)| *name)).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
         for foreign in FOREIGN {
-            assert!(KEYS.iter().any(|key| key.name == foreign.key), "{}", foreign.key);
+            assert!(keys().any(|key| key.name == foreign.key), "{}", foreign.key);
         }
     }
 
@@ -209,10 +222,15 @@ mod tests {
         };
         assert_eq!(told("ECS_CHECKPOINT", "T"), "");
         assert_eq!(told("ECS_CHECKPOINT", "false"), "not: ECS_CHECKPOINT (it is always true here)");
-        assert_eq!(told("ECS_BACKEND_HOST", "x"), "not: ECS_BACKEND_HOST (set AWS_ENDPOINT_URL_ECS)");
+        assert_eq!(
+            told("ECS_ALTERNATE_CREDENTIAL_PROFILE", "x"),
+            "not: ECS_ALTERNATE_CREDENTIAL_PROFILE (set AWS_PROFILE)"
+        );
         assert_eq!(told("ECS_CLUSTR", "c"), "unknown: ECS_CLUSTR (did you mean ECS_CLUSTER?)");
         assert_eq!(told("ECS_XYZZY", "c"), "unknown: ECS_XYZZY");
-        for passed in ["ECS_CLUSTER", "ECS_CONTAINER_METADATA_URI_V4", "PATH"] {
+        for passed in
+            ["ECS_CLUSTER", "ECS_AGENT_CONFIG_FILE_PATH", "ECS_DATADIR", "ECS_CONTAINER_METADATA_URI_V4", "PATH"]
+        {
             assert_eq!(told(passed, "x"), "", "{passed}");
         }
     }

@@ -9,6 +9,21 @@ pub(super) fn boolean(text: &str) -> Option<String> {
     }
 }
 
+/// What it says not to do.
+pub(super) fn not(text: &str) -> Option<String> {
+    boolean(text).map(|yes| if yes == "true" { "false" } else { "true" }.to_owned())
+}
+
+/// `off` where it is true; else it sets nothing.
+pub(super) fn off(text: &str) -> Option<String> {
+    boolean(text).map(|yes| if yes == "true" { "off".to_owned() } else { String::new() })
+}
+
+/// Whether GPUs are wanted.
+pub(super) fn all_or_none(text: &str) -> Option<String> {
+    boolean(text).map(|wanted| if wanted == "true" { "all" } else { "none" }.to_owned())
+}
+
 /// A duration such as `1h30m` or `0.5h` in milliseconds, raised to `seconds` if it is less, as amazon-ecs-agent does.
 pub(super) fn at_least(text: &str, seconds: u32) -> Option<String> {
     let millis = millis(text.trim())?.max(f64::from(seconds) * 1000.0);
@@ -89,6 +104,8 @@ mod tests {
     fn booleans_and_levels_are_gos() {
         assert_eq!(boolean("T").as_deref(), Some("true"));
         assert_eq!(boolean("yes"), None);
+        assert_eq!((not("1").as_deref(), not("false").as_deref()), (Some("false"), Some("true")));
+        assert_eq!((off("true").as_deref(), off("0").as_deref(), off("no")), (Some("off"), Some(""), None));
         assert_eq!(log_level("CRIT").as_deref(), Some("error"));
         assert_eq!(log_level("none").as_deref(), Some("off"));
         assert_eq!(log_format("logfmt").as_deref(), Some("text"));

@@ -4,6 +4,7 @@
 mod check;
 mod docs;
 mod draft;
+mod ecs_json;
 mod error;
 mod foreign;
 mod go;
@@ -15,12 +16,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use node_core::{ClusterRef, Mebibytes, PullBehavior};
+use node_core::{ClusterRef, ImagePolicy, Mebibytes, PullBehavior};
 
 pub(crate) use docs::markdown;
 pub(crate) use error::ConfigError;
 
-use crate::docker::{HostRegistries, ImageLimits};
+use crate::docker::{ContainerLimits, HostRegistries, ImageLimits};
+use crate::host::gpu::GpuChoice;
 use crate::logging::{LogFilter, LogFormat};
 use crate::net::Proxies;
 use crate::serve::endpoint::TaskEndpoint;
@@ -28,7 +30,7 @@ use crate::serve::task::Rate;
 use check::check;
 use draft::Draft;
 use error::Problem;
-use keys::KEYS;
+use keys::keys;
 use source::{Found, Places, Setting};
 
 /// Where the file is when `--config` does not say.
@@ -48,6 +50,11 @@ pub(crate) struct Config {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) image_pull_behavior: PullBehavior,
     pub(crate) image_limits: ImageLimits,
+    pub(crate) image_cleanup: bool,
+    pub(crate) image_cleanup_policy: ImagePolicy,
+    pub(crate) container_limits: ContainerLimits,
+    /// `None`: as the SDK finds it.
+    pub(crate) ecs_endpoint: Option<String>,
     /// From `registry_auth_type` and `registry_auth_data`.
     pub(crate) registries: HostRegistries,
     /// `None`: all that the host has.
@@ -58,6 +65,9 @@ pub(crate) struct Config {
     /// In order, without duplicates.
     pub(crate) reserved_ports: Vec<u16>,
     pub(crate) reserved_ports_udp: Vec<u16>,
+    pub(crate) gpus: GpuChoice,
+    pub(crate) gpu_wait: Duration,
+    pub(crate) nvidia_runtime: String,
     pub(crate) instance_attributes: BTreeMap<String, String>,
     pub(crate) container_instance_tags: BTreeMap<String, String>,
     /// `propagate_tags_from` is `ec2_instance`.
@@ -68,6 +78,7 @@ pub(crate) struct Config {
     pub(crate) logging_drivers: Option<Vec<String>>,
     pub(crate) disable_privileged: bool,
     pub(crate) disable_metrics: bool,
+    pub(crate) disable_health_checks: bool,
     /// From `http_proxy`, `https_proxy` and `no_proxy`.
     pub(crate) proxies: Proxies,
     pub(crate) ca_bundle: Option<PathBuf>,
@@ -131,7 +142,7 @@ pub(crate) fn explain(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<(Config, Vec<Effective>), ConfigError> {
     let found = read(path, environment);
-    let effective = KEYS.iter().map(|key| found.effective(key.name)).collect();
+    let effective = keys().map(|key| found.effective(key.name)).collect();
     check(found).map(|config| (config, effective))
 }
 
@@ -160,13 +171,16 @@ pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
 fn read(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Found {
     let ecs = ECS_FILES.map(Path::new);
     let config = path.unwrap_or(Path::new(DEFAULT_PATH));
-    source::gather(Places { config, named: path.is_some(), ecs: &ecs }, environment)
+    source::gather(
+        Places { config, named: path.is_some(), ecs: &ecs, json: Path::new(ecs_json::DEFAULT_PATH) },
+        environment,
+    )
 }
 
 /// Gives every setting its type, and notes those that have the wrong one.
 fn typed(found: &mut Found) -> Draft {
     let mut draft = Draft::blank();
-    for key in KEYS {
+    for key in keys() {
         let Some(Setting { value, origin, .. }) = found.settings.get(key.name) else { continue };
         if (key.apply)(&mut draft, value).is_none() {
             found.problems.push(Problem::Value {
@@ -183,7 +197,7 @@ fn typed(found: &mut Found) -> Draft {
 impl Found {
     fn effective(&self, key: &'static str) -> Effective {
         let setting = self.settings.get(key);
-        let shown = |s: &Setting| match KEYS.iter().any(|k| k.name == key && k.is_secret()) {
+        let shown = |s: &Setting| match keys().any(|k| k.name == key && k.is_secret()) {
             true => "(not shown)".to_owned(),
             false => s.value.to_string(),
         };

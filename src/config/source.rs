@@ -6,9 +6,10 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+use super::ecs_json;
 use super::error::{Origin, Problem};
 use super::foreign::{self, Remark};
-use super::keys::{Default, KEYS, Key, PREFIX, TEST_PREFIX};
+use super::keys::{Default, Key, PREFIX, TEST_PREFIX, keys};
 use super::value::Value;
 
 /// A value, and where it was set.
@@ -29,6 +30,8 @@ pub(super) struct Places<'a> {
     pub(super) named: bool,
     /// amazon-ecs-agent's files of variables, the weaker first.
     pub(super) ecs: &'a [&'a Path],
+    /// Its JSON file, where no variable names another.
+    pub(super) json: &'a Path,
 }
 
 /// What was found, by key, and what was wrong with it.
@@ -47,11 +50,11 @@ pub(super) struct Found {
 pub(super) fn gather(places: Places<'_>, environment: impl Iterator<Item = (String, String)>) -> Found {
     let environment: BTreeMap<String, String> = environment.filter(|(_, value)| !value.trim().is_empty()).collect();
     let mut found = Found { whole: true, ..Found::default() };
-    let variables = found.foreign_sources(places.ecs, &environment);
-    for key in KEYS {
+    let variables = found.foreign_sources(places, &environment);
+    for key in keys() {
         found.take_default(key, &variables);
     }
-    found.remarks = remarks(&variables);
+    found.remarks.extend(remarks(&variables));
     match std::fs::read_to_string(places.config) {
         Ok(text) => found.take_file(places.config, &text),
         Err(error) if error.kind() == ErrorKind::NotFound && !places.named => {}
@@ -92,20 +95,49 @@ fn remarks(sources: &[Variables]) -> Vec<String> {
 
 impl Found {
     /// The variables that may be other programs', the stronger source first.
-    fn foreign_sources(&mut self, files: &[&Path], environment: &BTreeMap<String, String>) -> Vec<Variables> {
+    fn foreign_sources(&mut self, places: Places<'_>, environment: &BTreeMap<String, String>) -> Vec<Variables> {
         let of_environment = environment.iter().map(|(name, value)| {
             let origin = Origin::Variable(name.clone());
             (name.clone(), (value.clone(), origin))
         });
         let mut sources = vec![of_environment.collect()];
-        for path in files.iter().rev() {
+        for path in places.ecs.iter().rev() {
             match std::fs::read_to_string(path) {
                 Ok(text) => sources.push(variables(path, &text)),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => self.unreadable(path, &error),
             }
         }
+        let named = sources.iter().find_map(|source| source.get(foreign::JSON_PATH)).map(|(path, _)| Path::new(path));
+        let json = named.unwrap_or(places.json).to_owned();
+        sources.extend(self.json_source(&json));
         sources
+    }
+
+    /// As amazon-ecs-agent has it, a file that is not there is no mistake, named or not.
+    fn json_source(&mut self, path: &Path) -> Option<Variables> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => {
+                self.unreadable(path, &error);
+                return None;
+            }
+        };
+        let origin = |field: &str| Origin::Field { path: path.to_owned(), variable: field.to_owned() };
+        match ecs_json::variables(&text) {
+            Ok((found, unknown)) => {
+                if !unknown.is_empty() {
+                    let names = unknown.join(", ");
+                    self.remarks.push(format!("{}: these fields are not honoured: {names}", path.display()));
+                }
+                Some(found.into_iter().map(|(name, text)| (name.to_owned(), (text, origin(name)))).collect())
+            }
+            Err(why) => {
+                self.problems.push(Problem::Json { path: path.to_owned(), why });
+                None
+            }
+        }
     }
 
     fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
@@ -118,7 +150,8 @@ impl Found {
         let of_others = sources.iter().find_map(|source| {
             key.foreign_variables().find_map(|foreign| {
                 let (text, origin) = source.get(foreign.variable)?;
-                Some(((foreign.read)(text).unwrap_or_else(|| text.clone()), origin.clone()))
+                let ours = (foreign.read)(text).unwrap_or_else(|| text.clone());
+                (!ours.is_empty()).then(|| (ours, origin.clone()))
             })
         });
         let (value, origin) = match (of_others, &key.default) {
@@ -153,12 +186,12 @@ impl Found {
     }
 
     fn take(&mut self, name: String, value: Value, origin: Origin) {
-        if let Some(key) = KEYS.iter().find(|key| key.name == name) {
+        if let Some(key) = keys().find(|key| key.name == name) {
             self.settings.insert(key.name, Setting { value, origin, yields: false });
         } else {
             let nearest = nearest(&name).map(|key| match &origin {
                 Origin::Variable(_) => key.variable(),
-                Origin::Default | Origin::File { .. } => key.name.to_owned(),
+                Origin::Default | Origin::File { .. } | Origin::Field { .. } => key.name.to_owned(),
             });
             self.problems.push(Problem::UnknownKey { origin, key: name, nearest });
         }
@@ -186,7 +219,7 @@ fn nearest(name: &str) -> Option<&'static Key> {
         let is_part = key_name.contains(&given) || given.contains(&key_name);
         strsim::jaro_winkler(&given, &key_name) + if is_part { 0.25 } else { 0.0 }
     };
-    KEYS.iter()
+    keys()
         .map(|key| (likeness(key), key))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(likeness, _)| *likeness > 0.75)

@@ -157,7 +157,7 @@ fn a_missing_file_is_a_mistake_only_when_it_was_named() {
         "the configuration has a mistake:\n  /nowhere/c.toml: cannot be read: No such file or directory (os error 2)"
     );
     let found = source::gather(
-        Places { config: Path::new("/nowhere/c.toml"), named: false, ecs: &[] },
+        Places { config: Path::new("/nowhere/c.toml"), named: false, ecs: &[], json: Path::new("/nowhere") },
         variables(&environment),
     );
     assert!(check(found).is_ok());

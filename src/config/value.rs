@@ -82,6 +82,12 @@ impl Value {
         number.checked_mul(millis_per_unit).map(Duration::from_millis)
     }
 
+    /// `10%`, at most `max`.
+    pub(super) fn percent(&self, max: u8) -> Option<u8> {
+        let number = self.text()?.strip_suffix('%')?.trim_end();
+        number.parse().ok().filter(|percent| *percent <= max)
+    }
+
     pub(super) fn absolute_path(&self) -> Option<PathBuf> {
         self.text().map(PathBuf::from).filter(|p| p.is_absolute())
     }

@@ -18,9 +18,11 @@ pub(super) fn create_body(
     task: &TaskSpec,
     container: &ContainerSpec,
     cluster: &str,
+    gpu_runtime: &str,
 ) -> Result<ContainerCreateBody, OpFailure> {
     let mut body = config(container)?;
-    body.host_config = Some(host_config(container)?);
+    let runtime = sees_gpus(task, &body).then_some(gpu_runtime);
+    body.host_config = Some(host_config(container, runtime)?);
     body.networking_config = None;
     let own = [
         (labels::TASK_ARN, task.arn.as_str()),
@@ -49,16 +51,31 @@ fn config(container: &ContainerSpec) -> Result<ContainerCreateBody, OpFailure> {
 
     let wrong = |error| refused(CONFIG_ERROR, format!("Unable decode given docker config: {error}"));
     overlay(&mut config, container.docker_config.as_deref()).map_err(wrong)?;
-    serde_json::from_value(Value::Object(config)).map_err(wrong)
+    let config: ContainerCreateBody = serde_json::from_value(Value::Object(config)).map_err(wrong)?;
+    if container.health_check && config.healthcheck.is_none() {
+        let text = "docker health check is nil while container health check type is DOCKER";
+        return Err(refused(CONFIG_ERROR, text.to_owned()));
+    }
+    Ok(config)
 }
 
-fn host_config(container: &ContainerSpec) -> Result<HostConfig, OpFailure> {
+/// As amazon-ecs-agent: in a task that has GPUs, every container whose environment names devices.
+fn sees_gpus(task: &TaskSpec, body: &ContainerCreateBody) -> bool {
+    const VISIBLE: &str = "NVIDIA_VISIBLE_DEVICES=";
+    task.containers.iter().any(|container| !container.gpus.is_empty())
+        && body.env.iter().flatten().any(|pair| pair.starts_with(VISIBLE))
+}
+
+fn host_config(container: &ContainerSpec, runtime: Option<&str>) -> Result<HostConfig, OpFailure> {
     let mut config = Map::new();
     let binds: Vec<String> = container.binds.iter().map(bind).collect();
     config.insert("Binds".into(), json!(binds));
     config.insert("PortBindings".into(), Value::Object(port_bindings(&container.ports)));
     config.insert("Memory".into(), json!(container.memory.map_or(0, Mebibytes::bytes)));
     config.insert("CpuShares".into(), json!(container.cpu_shares));
+    if let Some(runtime) = runtime {
+        config.insert("Runtime".into(), json!(runtime));
+    }
 
     let wrong = |error| refused(HOST_CONFIG_ERROR, format!("Unable to decode given host config: {error}"));
     overlay(&mut config, container.docker_host_config.as_deref()).map_err(wrong)?;

@@ -22,6 +22,10 @@ fn container() -> ContainerSpec {
         stop_timeout_secs: None,
         container_arn: None,
         registry_auth: None,
+        health_check: false,
+        restart_policy: None,
+        secrets: Vec::new(),
+        gpus: Vec::new(),
     }
 }
 
@@ -33,7 +37,7 @@ fn body(container: ContainerSpec) -> Result<ContainerCreateBody, OpFailure> {
         containers: vec![container.clone()],
         roles: node_core::Roles::default(),
     };
-    create_body(&task, &container, "c")
+    create_body(&task, &container, "c", "nvidia")
 }
 
 /// As Docker gets it.
@@ -43,6 +47,29 @@ fn sent(container: ContainerSpec) -> Value {
 
 fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_runtime_of_gpus_is_for_containers_that_name_devices_in_a_task_that_has_some() {
+    let names = |devices: &str| BTreeMap::from([("NVIDIA_VISIBLE_DEVICES".to_owned(), devices.to_owned())]);
+    let gpu = ContainerSpec { gpus: vec!["GPU-a".into()], environment: names("GPU-a"), ..container() };
+    let shown = sent(gpu.clone());
+    assert_eq!(shown["HostConfig"]["Runtime"], "nvidia");
+    assert_eq!(shown["Env"], json!(["NVIDIA_VISIBLE_DEVICES=GPU-a"]));
+    assert_eq!(shown["HostConfig"]["DeviceRequests"], Value::Null, "those are for ECS Anywhere");
+    // The variable alone, as any job may set it, gives nothing.
+    let sly = ContainerSpec { environment: names("all"), ..container() };
+    assert_eq!(sent(sly)["HostConfig"]["Runtime"], Value::Null);
+    let beside = ContainerSpec { name: ContainerName::new("beside"), ..container() };
+    let task = TaskSpec {
+        arn: TaskArn::new("arn:aws:ecs:us-east-1:1:task/c/0f1e"),
+        family: "myjob".into(),
+        version: "3".into(),
+        containers: vec![gpu, beside.clone()],
+        roles: node_core::Roles::default(),
+    };
+    let body = create_body(&task, &beside, "c", "nvidia").unwrap();
+    assert_eq!(body.host_config.unwrap().runtime, None);
 }
 
 #[test]
@@ -157,4 +184,15 @@ fn texts_that_docker_cannot_take_are_refused_by_name() {
     for text in ["{", "7", r#"{"Memory":"much"}"#] {
         assert_eq!(name(ContainerSpec { docker_host_config: Some(text.into()), ..container() }), HOST_CONFIG_ERROR);
     }
+}
+
+#[test]
+fn a_health_check_arrives_in_the_config_and_must_be_there_where_it_is_reported() {
+    let check =
+        r#"{"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":5000000000,"Timeout":2000000000,"Retries":3}}"#;
+    let checked = ContainerSpec { health_check: true, docker_config: Some(check.into()), ..container() };
+    let health = &sent(checked)["Healthcheck"];
+    assert_eq!((&health["Test"], &health["Interval"]), (&json!(["CMD-SHELL", "true"]), &json!(5_000_000_000_u64)));
+    let without = body(ContainerSpec { health_check: true, ..container() });
+    assert!(matches!(without, Err(OpFailure::Refused { name: "DockerClientConfigError", .. })), "{without:?}");
 }

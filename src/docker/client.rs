@@ -15,9 +15,23 @@ use super::transport::Endpoint;
 /// amazon-ecs-agent's limit of a version call (agent/dockerclient/timeout.go).
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 /// Likewise of an info call.
-const INFO_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const INFO_LIMIT: Duration = Duration::from_secs(10);
 /// The oldest Engine API this agent is written and tested for: Docker Engine 20.10.
 const OLDEST_API: (u32, u32) = (1, 41);
+
+/// How long Docker may take over a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ContainerLimits {
+    pub(crate) create: Duration,
+    pub(crate) start: Duration,
+}
+
+/// amazon-ecs-agent's (agent/config/config_unix.go).
+impl Default for ContainerLimits {
+    fn default() -> Self {
+        Self { create: Duration::from_secs(4 * 60), start: Duration::from_secs(3 * 60) }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DockerError {
@@ -29,6 +43,9 @@ pub(crate) enum DockerError {
     Client(#[from] bollard::errors::Error),
 }
 
+/// `ECS_NVIDIA_RUNTIME`'s default.
+const GPU_RUNTIME: &str = "nvidia";
+
 /// One Docker daemon. Cheap to clone; every clone is the same client.
 #[derive(Clone)]
 pub(crate) struct Docker {
@@ -36,6 +53,9 @@ pub(crate) struct Docker {
     pub(super) host: Arc<str>,
     pub(super) pulls: Arc<Pulls>,
     pub(super) limits: ImageLimits,
+    pub(super) container_limits: ContainerLimits,
+    /// The OCI runtime that gives containers GPUs.
+    pub(super) gpu_runtime: Arc<str>,
     own_starts: Arc<Mutex<BTreeSet<DockerName>>>,
 }
 
@@ -57,13 +77,35 @@ impl Docker {
             host: docker_host.into(),
             pulls: Arc::default(),
             limits: ImageLimits::default(),
+            container_limits: ContainerLimits::default(),
+            gpu_runtime: GPU_RUNTIME.into(),
             own_starts: Arc::default(),
         })
     }
 
     #[must_use]
-    pub(crate) fn with_limits(self, limits: ImageLimits) -> Self {
-        Self { limits, ..self }
+    pub(crate) fn with_limits(self, limits: ImageLimits, container_limits: ContainerLimits) -> Self {
+        Self { limits, container_limits, ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn with_gpu_runtime(self, name: &str) -> Self {
+        Self { gpu_runtime: name.into(), ..self }
+    }
+
+    /// Why this daemon cannot give GPUs to containers; `None` if it can.
+    pub(crate) async fn lacks_gpu_runtime(&self) -> Option<String> {
+        const NAME: &str = "CannotDescribeContainerError";
+        let info =
+            limited("info", INFO_LIMIT, async { self.api.info().await.map_err(|e| self.failed(NAME, &e)) }).await;
+        let name = &*self.gpu_runtime;
+        match info {
+            Ok(info) if info.runtimes.as_ref().is_some_and(|runtimes| runtimes.contains_key(name)) => None,
+            Ok(_) => Some(format!(
+                "Docker has no runtime {name:?}: install the NVIDIA Container Toolkit and run `nvidia-ctk runtime configure --runtime=docker`"
+            )),
+            Err(_) => Some("Docker does not say which runtimes it has".to_owned()),
+        }
     }
 
     /// Which Docker this is. One that is older than API 1.41 is refused.

@@ -10,8 +10,6 @@ use node_core::{ContainerSpec, DockerId, DockerName, Observation, OpFailure, Run
 use super::failure::{limited, names, status};
 use super::{Docker, body, labels, observe};
 
-/// `ECS_CONTAINER_CREATE_TIMEOUT`'s default (amazon-ecs-agent, agent/config/config_unix.go).
-const CREATE_LIMIT: Duration = Duration::from_secs(4 * 60);
 /// Docker holds a name from the moment a create begins, but shows the container only when that is done. After a crash the
 /// dead process's create may still be under way: it is waited for this often, this long each.
 const CONFLICT_LOOKS: u32 = 40;
@@ -27,8 +25,8 @@ impl Docker {
         name: &DockerName,
         cluster: &str,
     ) -> Result<Observation, OpFailure> {
-        let body = body::create_body(task, container, cluster)?;
-        limited("created", CREATE_LIMIT, self.create_or_adopt(&task.arn, name, body)).await
+        let body = body::create_body(task, container, cluster, &self.gpu_runtime)?;
+        limited("created", self.container_limits.create, self.create_or_adopt(&task.arn, name, body)).await
     }
 
     async fn create_or_adopt(

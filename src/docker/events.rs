@@ -29,7 +29,7 @@ const LOOKS: usize = 16;
 const KILLED: ExitCode = ExitCode(128 + 9);
 
 /// Tells `events` of every change of a task's container until `stop`: `DockerUp` with all of them whenever the stream has been
-/// opened, `Observed` or `Missing` after each start and end, and `DockerDown` once when the daemon goes away.
+/// opened, `Observed` or `Missing` after each start, end and change of health, and `DockerDown` once when the daemon goes away.
 pub(crate) async fn watch(docker: Docker, events: mpsc::Sender<Event>, stop: CancellationToken) {
     stop.run_until_cancelled(watch_forever(&docker, &events)).await;
 }
@@ -88,7 +88,7 @@ fn options() -> EventsOptions {
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
     let filters = [
         ("type".to_owned(), words(&["container"])),
-        ("event".to_owned(), words(&["start", "oom", "die"])),
+        ("event".to_owned(), words(&["start", "oom", "die", "health_status"])),
         ("label".to_owned(), words(&[labels::TASK_ARN])),
     ];
     EventsOptions {
@@ -160,6 +160,14 @@ impl<'a> Desk<'a> {
         let Some(note) = note(message) else { return };
         if message.action.as_deref() == Some("oom") {
             self.shortages.note(note.name);
+            return;
+        }
+        // Its value follows the name: `health_status: healthy`.
+        if message.action.as_deref().is_some_and(|action| action.starts_with("health_status")) {
+            // A look is due; one that is due already, perhaps for an end, will do.
+            if !self.waiting.iter().any(|waiting| waiting.name == note.name) {
+                self.waiting.push_back(note);
+            }
             return;
         }
         let own = self.docker.own_starts().remove(&note.name);

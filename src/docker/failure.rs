@@ -15,9 +15,11 @@ pub(super) mod names {
     pub(crate) const ECR: &str = "CannotPullECRContainerError";
     pub(crate) const INSPECT: &str = "CannotInspectContainerError";
     pub(crate) const LIST: &str = "CannotListContainersError";
+    pub(crate) const LIST_IMAGES: &str = "CannotListImagesError";
     pub(crate) const MANIFEST: &str = "CannotPullImageManifestError";
     pub(crate) const PULL: &str = "CannotPullContainerError";
     pub(crate) const REMOVE: &str = "CannotRemoveContainerError";
+    pub(crate) const REMOVE_IMAGE: &str = "CannotRemoveImageError";
     pub(crate) const START: &str = "CannotStartContainerError";
     pub(crate) const STOP: &str = "CannotStopContainerError";
     pub(crate) const TIMEOUT: &str = "DockerTimeoutError";

@@ -5,6 +5,7 @@
 //! what a failure means for a task, is `node-core`'s.
 
 mod body;
+mod cleanup;
 mod client;
 mod create;
 mod events;
@@ -20,11 +21,11 @@ pub(crate) mod registry;
 mod shown;
 mod transport;
 
-pub(crate) use client::{Docker, DockerError};
+pub(crate) use client::{ContainerLimits, Docker, DockerError};
 pub(crate) use events::watch;
 pub(crate) use images::{ImageLimits, Wanted};
 pub(crate) use registry::{AuthFormat, HostRegistries};
-pub(crate) use shown::{Health, Shown, Volume};
+pub(crate) use shown::{Health, Look, Shown, Volume};
 
 /// The labels that amazon-ecs-agent puts on its containers; tools that read its containers read ours.
 /// Source: amazon-ecs-agent, agent/engine/docker_task_engine.go.

@@ -5,9 +5,15 @@ use std::collections::HashMap;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerSummary, ContainerSummaryStateEnum, PortBinding, PortMap,
+    ContainerInspectResponse, ContainerState, ContainerSummary, ContainerSummaryStateEnum, Health, HealthStatusEnum,
+    PortBinding, PortMap,
 };
-use node_core::{DockerId, ExitCode, NetworkBinding, Observation, Protocol, Running, Timestamp};
+use node_core::{
+    DockerId, ExitCode, HealthSeen, HealthStatus, NetworkBinding, Observation, Protocol, Running, Timestamp,
+};
+
+/// Bytes kept of what the last probe of a health check wrote.
+const HEALTH_OUTPUT_MAX: usize = 1024;
 
 /// The rules are amazon-ecs-agent's (agent/dockerclient/dockerapi/docker_client.go, MetadataFromContainer).
 pub(super) fn observation(inspect: &ContainerInspectResponse) -> Observation {
@@ -15,6 +21,7 @@ pub(super) fn observation(inspect: &ContainerInspectResponse) -> Observation {
     let ports = inspect.network_settings.as_ref().and_then(|network| network.ports.as_ref());
     let started_at = timestamp(state.started_at.as_deref());
     let finished_at = timestamp(state.finished_at.as_deref());
+    let health = state.health.as_ref().and_then(health);
     Observation {
         id: DockerId::new(inspect.id.clone().unwrap_or_default()),
         running: running(&state, started_at, finished_at),
@@ -23,7 +30,22 @@ pub(super) fn observation(inspect: &ContainerInspectResponse) -> Observation {
         started_at,
         finished_at,
         bindings: ports.map(bindings).unwrap_or_default(),
+        health,
     }
+}
+
+/// `None` for a container without a check.
+fn health(health: &Health) -> Option<HealthSeen> {
+    let status = match health.status? {
+        HealthStatusEnum::HEALTHY => HealthStatus::Healthy,
+        HealthStatusEnum::UNHEALTHY => HealthStatus::Unhealthy,
+        HealthStatusEnum::STARTING => HealthStatus::Unknown,
+        HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => return None,
+    };
+    let probe = health.log.as_ref().and_then(|log| log.last());
+    let mut output = probe.and_then(|probe| probe.output.clone()).unwrap_or_default();
+    output.truncate(output.floor_char_boundary(HEALTH_OUTPUT_MAX));
+    Some(HealthSeen { status, exit_code: probe.and_then(|probe| probe.exit_code).map(ExitCode), output })
 }
 
 /// What a listing tells of a container, for want of an inspect: how far it is, without its exit code.
@@ -47,6 +69,7 @@ pub(super) fn bare(id: DockerId, running: Running) -> Observation {
         started_at: None,
         finished_at: None,
         bindings: Vec::new(),
+        health: None,
     }
 }
 
@@ -121,6 +144,20 @@ mod tests {
         let seen = observe(json!({ "Status": "created", "Running": false, "ExitCode": 0, "Error": "",
             "StartedAt": NEVER, "FinishedAt": NEVER }));
         assert_eq!(seen, bare(DockerId::new("abc"), Running::Created));
+    }
+
+    #[test]
+    fn a_health_check_that_has_had_no_say_yet_leaves_health_unknown() {
+        let health = |status: &str, log: Value| {
+            observe(json!({ "Running": true, "StartedAt": START, "Health": { "Status": status, "Log": log } })).health
+        };
+        let probes = json!([{ "ExitCode": 0, "Output": "old" }, { "ExitCode": 7, "Output": "é".repeat(600) }]);
+        let seen = health("unhealthy", probes).unwrap();
+        assert_eq!((seen.status, seen.exit_code), (HealthStatus::Unhealthy, Some(ExitCode(7))));
+        assert_eq!(seen.output, "é".repeat(512), "the last one's, cut");
+        assert_eq!(health("starting", json!([])).map(|seen| seen.status), Some(HealthStatus::Unknown));
+        assert_eq!(health("healthy", Value::Null).map(|seen| seen.status), Some(HealthStatus::Healthy));
+        assert_eq!(health("none", json!([])), None);
     }
 
     #[test]

@@ -11,7 +11,6 @@ use super::failure::{limited, names, status};
 use super::{Docker, labels, observe};
 
 // Limits: amazon-ecs-agent, agent/config/config_unix.go and agent/dockerclient/timeout.go.
-const START_LIMIT: Duration = Duration::from_secs(3 * 60);
 /// On top of the grace between SIGTERM and SIGKILL.
 const STOP_LIMIT: Duration = Duration::from_secs(2 * 60);
 const INSPECT_LIMIT: Duration = Duration::from_secs(30);
@@ -33,7 +32,7 @@ impl Docker {
         published: bool,
     ) -> Result<Observation, OpFailure> {
         self.own_starts().insert(name.clone());
-        let result = limited("started", START_LIMIT, async {
+        let result = limited("started", self.container_limits.start, async {
             self.api
                 .start_container(id.as_str(), None)
                 .await

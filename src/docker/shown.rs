@@ -18,6 +18,13 @@ const INSPECT_LIMIT: Duration = Duration::from_secs(2);
 /// dockerd takes two looks, a second apart.
 const STATS_LIMIT: Duration = Duration::from_secs(5);
 
+/// How often dockerd looks for one answer. Twice takes a second or two, and gives use as a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    Once,
+    Twice,
+}
+
 /// Texts are Docker's own.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Shown {
@@ -57,8 +64,8 @@ impl Docker {
     }
 
     /// Docker's statistics as its API has them; `None` where there are none.
-    pub(crate) async fn statistics(&self, id: &DockerId) -> Option<Value> {
-        let options = StatsOptionsBuilder::default().stream(false).one_shot(false).build();
+    pub(crate) async fn statistics(&self, id: &DockerId, look: Look) -> Option<Value> {
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(look == Look::Once).build();
         let mut answers = self.api.stats(id.as_str(), Some(options));
         let answer = timeout(STATS_LIMIT, answers.next()).await.ok()??.ok()?;
         serde_json::to_value(answer).ok()

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use aws_config::retry::RetryConfig;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{ContainerInstanceStatus, Failure};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use node_core::{ApiFailure, ClusterRef, ContainerInstanceArn, InstanceState, StateChange, TaskCounts};
 
 use super::failure::classify;
@@ -29,7 +30,16 @@ pub(crate) struct Ecs {
 #[derive(Debug, Default)]
 struct Memory {
     container_instance: Option<ContainerInstanceArn>,
+    /// Of the registration that has not succeeded yet.
+    token: Option<Token>,
     endpoint: Option<Endpoint>,
+}
+
+/// The same for every try of one registration, so that ECS makes no second container instance when its answer was lost.
+#[derive(Debug, Clone)]
+struct Token {
+    previous: Option<ContainerInstanceArn>,
+    text: String,
 }
 
 #[derive(Debug, Clone)]
@@ -68,8 +78,8 @@ impl Ecs {
         &self.cluster
     }
 
-    /// `RegisterContainerInstance`. With `previous` it is a re-registration, which keeps the ARN. amazon-ecs-agent also sends a
-    /// `clientToken`; the public API has none, and ECS knows a returning host by its identity document.
+    /// `RegisterContainerInstance`. With `previous` it is a re-registration, which keeps the ARN. `clientToken` is not in the
+    /// public model, and amazon-ecs-agent sends it.
     pub(crate) async fn register(
         &self,
         previous: Option<&ContainerInstanceArn>,
@@ -85,8 +95,12 @@ impl Ecs {
             .instance_identity_document_signature(&registration.identity.signature)
             .set_total_resources(Some(registration.resources()))
             .set_attributes(Some(attributes.clone()))
+            .set_platform_devices(registration.platform_devices())
             .set_tags(registration.tags());
+        let token = self.token(previous);
+        let call = call.customize().mutate_request(move |request| add_token(request, &token));
         let answer = call.send().await.map_err(|error| classify(&error))?;
+        self.memory().token = None;
         let instance = answer.container_instance.ok_or_else(|| incomplete("RegisterContainerInstance"))?;
         if let Some(text) = refused(&attributes, &instance) {
             return Err(ApiFailure::Rejected(text));
@@ -98,6 +112,14 @@ impl Ecs {
             .ok_or_else(|| incomplete("RegisterContainerInstance"))?;
         self.memory().container_instance = Some(arn.clone());
         Ok(arn)
+    }
+
+    fn token(&self, previous: Option<&ContainerInstanceArn>) -> String {
+        let mut memory = self.memory();
+        if memory.token.as_ref().is_none_or(|token| token.previous.as_ref() != previous) {
+            memory.token = Some(Token { previous: previous.cloned(), text: uuid::Uuid::new_v4().to_string() });
+        }
+        memory.token.as_ref().map_or_else(String::new, |token| token.text.clone())
     }
 
     /// `DiscoverPollEndpoint`: where ACS and TCS are. An answer serves for 12 hours, and beyond that while ECS does not answer.
@@ -212,6 +234,16 @@ impl Ecs {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Before the request is signed.
+fn add_token(request: &mut HttpRequest, token: &str) {
+    let body = request.body().bytes().and_then(|body| serde_json::from_slice(body).ok());
+    let Some(serde_json::Value::Object(mut members)) = body else { return };
+    members.insert("clientToken".to_owned(), token.into());
+    let body = serde_json::Value::Object(members).to_string();
+    request.headers_mut().insert("content-length", body.len().to_string());
+    *request.body_mut() = body.into();
 }
 
 /// A 2xx answer without what it is for.

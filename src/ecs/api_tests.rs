@@ -4,8 +4,13 @@ use aws_credential_types::provider::error::CredentialsError;
 use node_core::{TaskArn, TaskStatus};
 use serde_json::{Value, json};
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::ecs::testing::{FakeEcs, ecs, ecs_as, error};
+use crate::host::gpu::{Gpu, Gpus};
+use crate::host::imds::Identity;
 
 const CI: &str = "arn:aws:ecs:us-east-1:1:container-instance/c1/abc";
 
@@ -50,6 +55,50 @@ async fn a_registration_goes_out_whole_and_its_arn_serves_later_calls() {
 
     ecs.register(Some(&arn), &registration()).await.unwrap();
     assert_eq!(fake.asked("RegisterContainerInstance")[1]["containerInstanceArn"], CI);
+}
+
+#[tokio::test]
+async fn a_registration_has_one_token_until_it_succeeds() {
+    let failing = Arc::new(AtomicBool::new(true));
+    let fails = Arc::clone(&failing);
+    let (fake, ecs) = FakeEcs::start(move |operation| match fails.load(Ordering::SeqCst) {
+        true => (500, json!({})),
+        false => willing(operation),
+    })
+    .await;
+    let previous = ContainerInstanceArn::new(CI);
+    ecs.register(Some(&previous), &registration()).await.unwrap_err();
+    ecs.register(None, &registration()).await.unwrap_err();
+    ecs.register(None, &registration()).await.unwrap_err();
+    failing.store(false, Ordering::SeqCst);
+    ecs.register(None, &registration()).await.unwrap();
+    ecs.register(None, &registration()).await.unwrap();
+    let asked = fake.asked("RegisterContainerInstance");
+    let tokens: Vec<&str> = asked.iter().map(|body| body["clientToken"].as_str().unwrap()).collect();
+    assert!(tokens.iter().all(|token| token.len() == 36), "{tokens:?}");
+    assert_ne!(tokens[0], tokens[1], "another registration");
+    assert!(tokens[1] == tokens[2] && tokens[2] == tokens[3], "{tokens:?}");
+    assert_ne!(tokens[3], tokens[4], "that one had succeeded");
+}
+
+#[tokio::test]
+async fn tags_and_gpus_go_along_where_there_are_some() {
+    let (fake, ecs) = FakeEcs::start(willing).await;
+    ecs.register(None, &registration()).await.unwrap();
+    let gpu = Gpu { uuid: "GPU-a".into(), name: "L4".into(), memory_mib: None };
+    let with = Registration {
+        gpus: Gpus { devices: vec![gpu], ..Gpus::default() },
+        tags: [("team".to_owned(), "red".to_owned())].into(),
+        identity: Identity { document: "{ \"a\" : 1 }".into(), signature: "c2ln".into() },
+        ..registration()
+    };
+    ecs.register(None, &with).await.unwrap();
+    let asked = fake.asked("RegisterContainerInstance");
+    assert_eq!((asked[0].get("platformDevices"), asked[0].get("tags")), (None, None));
+    assert_eq!(asked[1]["platformDevices"], json!([{"id": "GPU-a", "type": "GPU"}]));
+    assert_eq!(asked[1]["tags"], json!([{"key": "team", "value": "red"}]));
+    assert_eq!(asked[1]["instanceIdentityDocument"], "{ \"a\" : 1 }");
+    assert_eq!(asked[1]["instanceIdentityDocumentSignature"], "c2ln");
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ pub(crate) struct DockerFacts {
     pub(crate) offered_drivers: Option<Vec<String>>,
     /// Jobs with privileged containers are not wanted here.
     pub(crate) unprivileged: bool,
+    /// Nobody is told what health checks say.
+    pub(crate) no_health: bool,
     /// Containers reach the task endpoint.
     pub(crate) task_roles: bool,
     /// dockerd's own log drivers reach it too.
@@ -25,16 +27,23 @@ const PREFIX: &str = "ecs.capability.";
 const DOCKER_PREFIX: &str = "com.amazonaws.ecs.capability.";
 
 const PRIVILEGED: &str = "privileged-container";
+const HEALTH_CHECK: &str = "container-health-check";
 
 /// Capabilities that need nothing from the daemon, each with why it may be claimed.
 const ALWAYS: &[(&str, &str, &str)] = &[
-    (PREFIX, "container-ordering", "dependsOn START, COMPLETE and SUCCESS are node-core's"),
+    (PREFIX, "container-ordering", "dependsOn with any condition is node-core's"),
+    (PREFIX, "container-restart-policy", "restartPolicy is node-core's"),
+    (PREFIX, HEALTH_CHECK, "Healthcheck passes through dockerConfig, and its result goes to TCS"),
     (PREFIX, "full-sync", "manifests and stop verification are node-core's"),
     (DOCKER_PREFIX, PRIVILEGED, "Privileged passes through hostConfig"),
     (PREFIX, "ecr-endpoint", "registryAuthentication's endpointOverride is where ECR is asked"),
     (DOCKER_PREFIX, "ecr-auth", "GetAuthorizationToken with the instance's role"),
     (PREFIX, "private-registry-authentication.secretsmanager", "GetSecretValue with the execution role"),
     (PREFIX, "execution-role-ecr-pull", "GetAuthorizationToken with the execution role"),
+    (PREFIX, "secrets.ssm.environment-variables", "GetParameters with the execution role"),
+    (PREFIX, "secrets.ssm.bootstrap.log-driver", "the same, into the log driver's options"),
+    (PREFIX, "secrets.asm.environment-variables", "GetSecretValue with the execution role"),
+    (PREFIX, "secrets.asm.bootstrap.log-driver", "the same, into the log driver's options"),
 ];
 
 /// API versions that amazon-ecs-agent announces: all below 1.33 but 1.26, 1.27 and 1.31. A newer daemon counts as
@@ -52,7 +61,11 @@ const LOG_DRIVERS: &[&str] = &["json-file", "syslog", "journald", "gelf", "fluen
 #[must_use]
 pub(crate) fn capabilities(docker: &DockerFacts) -> Vec<String> {
     let minor = minor_version(&docker.api_version);
-    let wanted = |name: &str| name != PRIVILEGED || !docker.unprivileged;
+    let wanted = |name: &str| match name {
+        PRIVILEGED => !docker.unprivileged,
+        HEALTH_CHECK => !docker.no_health && minor >= 24,
+        _ => true,
+    };
     let always =
         ALWAYS.iter().filter(|(_, name, _)| wanted(name)).map(|(prefix, name, _why)| format!("{prefix}{name}"));
     let api = REMOTE_API.iter().filter(|v| **v <= minor).map(|v| format!("{DOCKER_PREFIX}docker-remote-api.1.{v}"));
@@ -104,11 +117,22 @@ mod tests {
 
     #[test]
     fn what_the_operator_withholds_is_not_announced() {
-        let docker = DockerFacts { log_drivers: vec!["json-file".into(), "awslogs".into()], ..DockerFacts::default() };
-        assert!(capabilities(&docker).join(" ").contains("privileged-container"));
-        let withheld = DockerFacts { offered_drivers: Some(vec!["awslogs".into()]), unprivileged: true, ..docker };
+        let docker = DockerFacts {
+            api_version: "1.24".into(),
+            log_drivers: vec!["json-file".into(), "awslogs".into()],
+            ..DockerFacts::default()
+        };
+        let all = capabilities(&docker).join(" ");
+        assert!(all.contains("privileged-container") && all.contains("ecs.capability.container-health-check"));
+        let withheld = DockerFacts {
+            offered_drivers: Some(vec!["awslogs".into()]),
+            unprivileged: true,
+            no_health: true,
+            ..docker
+        };
         let names = capabilities(&withheld).join(" ");
         assert!(names.contains("logging-driver.awslogs"));
+        assert!(!names.contains("container-health-check") && names.contains("container-restart-policy"));
         assert!(!names.contains("privileged") && !names.contains("json-file") && !names.contains(".none"), "{names}");
     }
 

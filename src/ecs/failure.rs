@@ -55,7 +55,7 @@ fn silence(error: &(dyn Error + 'static), status: Option<u16>) -> String {
 fn sort(code: &str, message: &str, status: Option<u16>) -> fn(String) -> ApiFailure {
     match code {
         "ClusterNotFoundException" | "InvalidInstanceID.NotFound" | "InactiveInstanceException" => ApiFailure::Gone,
-        "InvalidParameterException" | "ClientException" if names_a_lost_instance(message) => ApiFailure::Gone,
+        "InvalidParameterException" | "ClientException" if names_what_is_lost(message) => ApiFailure::Gone,
         "InvalidParameterException" | "ClientException" | "InvalidInstanceID.Malformed" => ApiFailure::Rejected,
         _ if is_throttling(code) || status == Some(429) => ApiFailure::Throttled,
         _ if is_denial(code) => ApiFailure::Denied,
@@ -63,11 +63,12 @@ fn sort(code: &str, message: &str, status: Option<u16>) -> fn(String) -> ApiFail
     }
 }
 
-/// ECS has one error code for "no such container instance" and for a bad argument; only the words differ.
-fn names_a_lost_instance(message: &str) -> bool {
+/// ECS has one error code for "no such container instance", for "that cluster was deleted" and for a bad argument; only the
+/// words differ.
+fn names_what_is_lost(message: &str) -> bool {
     let message: String =
         message.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
-    message.contains("containerinstance")
+    ["containerinstance", "cluster"].iter().any(|what| message.contains(what))
         && ["notfound", "inactive", "doesnotexist"].iter().any(|words| message.contains(words))
 }
 
@@ -163,11 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_container_instance_is_told_from_a_bad_argument_by_its_words() {
+    fn a_lost_container_instance_or_cluster_is_told_from_a_bad_argument_by_its_words() {
         for message in [
             "Container instance not found.",
             "The referenced container instance was not found",
             "ContainerInstance is INACTIVE",
+            "The referenced cluster was inactive.",
+            "Cluster not found.",
         ] {
             assert!(matches!(of("InvalidParameterException", message), ApiFailure::Gone(_)), "{message}");
             assert!(matches!(of("ClientException", message), ApiFailure::Gone(_)), "{message}");

@@ -4,7 +4,6 @@ pub(crate) mod acs;
 mod api;
 mod capabilities;
 mod failure;
-mod payload;
 mod register;
 mod sign;
 mod submit;

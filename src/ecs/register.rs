@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ecs::types::{Attribute, ContainerInstance, Resource, Tag};
+use aws_sdk_ecs::types::{Attribute, ContainerInstance, PlatformDevice, PlatformDeviceType, Resource, Tag};
 use node_core::ContainerInstanceArn;
 
+use crate::host::gpu::Gpus;
 use crate::host::imds::Identity;
 use crate::host::resources::HostResources;
 
@@ -13,6 +14,7 @@ use crate::host::resources::HostResources;
 pub(crate) struct Registration {
     pub(crate) identity: Identity,
     pub(crate) resources: HostResources,
+    pub(crate) gpus: Gpus,
     /// From [`super::capabilities`].
     pub(crate) capabilities: Vec<String>,
     /// The operator's own attributes; ECS wants them on the first registration only.
@@ -21,6 +23,8 @@ pub(crate) struct Registration {
     pub(crate) tags: BTreeMap<String, String>,
     /// Such as `amzn_2023`; empty is what amazon-ecs-agent says where it does not know, `LINUX`.
     pub(crate) os_type_detailed: String,
+    /// Of the outpost that the host is on.
+    pub(crate) outpost: Option<String>,
 }
 
 impl Registration {
@@ -43,7 +47,7 @@ impl Registration {
         ]
     }
 
-    /// The operator's attributes (on a first registration), the capabilities, and the operating system.
+    /// The operator's attributes (on a first registration), the capabilities, the GPUs' driver, and the operating system.
     pub(super) fn attributes(&self, previous: Option<&ContainerInstanceArn>) -> Vec<Attribute> {
         let own = self
             .attributes
@@ -54,8 +58,14 @@ impl Registration {
         let detailed = Some(self.os_type_detailed.as_str()).filter(|text| !text.is_empty()).or(Some("LINUX"));
         let system =
             [("ecs.os-type", Some("linux")), ("ecs.os-family", Some("LINUX")), ("ecs.os-type-detailed", detailed)];
+        let driver = self.gpus.driver.as_deref().filter(|_| !self.gpus.devices.is_empty());
+        let versioned = driver.map(|version| format!("ecs.capability.nvidia-driver-version.{version}"));
+        let drivers = [(versioned.as_deref(), None), (driver.map(|_| "ecs.capability.gpu-driver-version"), driver)];
+        let drivers = drivers.into_iter().filter_map(|(name, value)| Some((name?, value)));
         own.chain(capabilities)
+            .chain(drivers)
             .chain(system)
+            .chain(self.outpost.as_deref().map(|arn| ("ecs.outpost-arn", Some(arn))))
             .filter_map(|(name, value)| {
                 let value = value.filter(|v| !v.is_empty()).map(str::to_owned);
                 // A name is all that the builder insists on.
@@ -66,6 +76,13 @@ impl Registration {
 }
 
 impl Registration {
+    /// The GPUs; `None` where there are none.
+    pub(super) fn platform_devices(&self) -> Option<Vec<PlatformDevice>> {
+        let device = |uuid: &String| PlatformDevice::builder().id(uuid).r#type(PlatformDeviceType::Gpu).build().ok();
+        let devices: Vec<_> = self.gpus.devices.iter().filter_map(|gpu| device(&gpu.uuid)).collect();
+        (!devices.is_empty()).then_some(devices)
+    }
+
     /// `None` where there are none: the parameter is then left out, as amazon-ecs-agent does.
     pub(super) fn tags(&self) -> Option<Vec<Tag>> {
         let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
@@ -92,6 +109,7 @@ pub(super) fn refused(sent: &[Attribute], registered: &ContainerInstance) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::gpu::Gpu;
 
     fn registration() -> Registration {
         Registration {
@@ -115,6 +133,32 @@ mod tests {
         assert_eq!(resources[0].integer_value(), 4096);
         assert_eq!(resources[2].string_set_value(), ["22", "2375"]);
         assert_eq!(resources[3].string_set_value, Some(vec![]));
+    }
+
+    #[test]
+    fn gpus_go_as_devices_and_what_a_host_is_as_attributes() {
+        assert_eq!(registration().platform_devices(), None);
+        let gpu = |uuid: &str| Gpu { uuid: uuid.into(), name: "L4".into(), memory_mib: None };
+        let gpus = Gpus { devices: vec![gpu("GPU-a"), gpu("GPU-b")], driver: Some("550.54.14".into()), trouble: None };
+        let of = |gpus: Gpus| Registration { gpus, ..registration() };
+        let devices = of(gpus.clone()).platform_devices().unwrap();
+        let ids: Vec<_> = devices.iter().map(|device| (device.id(), device.r#type().as_str())).collect();
+        assert_eq!(ids, [("GPU-a", "GPU"), ("GPU-b", "GPU")]);
+        let drivers = |registration: Registration| -> Vec<(String, Option<String>)> {
+            let all = registration.attributes(None);
+            let of_driver = all.iter().filter(|a| a.name().contains("driver-version"));
+            of_driver.map(|a| (a.name().to_owned(), a.value().map(str::to_owned))).collect()
+        };
+        let expected = [
+            ("ecs.capability.nvidia-driver-version.550.54.14".to_owned(), None),
+            ("ecs.capability.gpu-driver-version".to_owned(), Some("550.54.14".to_owned())),
+        ];
+        assert_eq!(drivers(of(gpus.clone())), expected);
+        let outpost = Registration { outpost: Some("arn:op".into()), ..registration() };
+        let last = outpost.attributes(None).pop().unwrap();
+        assert_eq!((last.name(), last.value()), ("ecs.outpost-arn", Some("arn:op")));
+        // An AMI with the driver on a host without GPUs.
+        assert_eq!(drivers(of(Gpus { devices: vec![], ..gpus })), []);
     }
 
     #[test]

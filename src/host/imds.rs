@@ -1,7 +1,9 @@
 //! The instance metadata service (IMDSv2): who this machine is.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::imds::Client;
@@ -38,15 +40,25 @@ impl std::fmt::Debug for Identity {
     }
 }
 
+/// Where the instance is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub(crate) zone: Option<String>,
+    pub(crate) zone_id: Option<String>,
+    pub(crate) vpc: Option<String>,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Imds {
     client: Client,
+    /// What was told of a missing identity: registrations are tried again and again.
+    told: Arc<Mutex<BTreeSet<&'static str>>>,
 }
 
 impl Imds {
     #[must_use]
     pub(crate) fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, told: Arc::default() }
     }
 
     pub(crate) async fn instance_id(&self) -> Result<InstanceId, ImdsFailure> {
@@ -58,12 +70,55 @@ impl Imds {
     pub(crate) async fn identity(&self) -> Identity {
         const ROOT: &str = "/latest/dynamic/instance-identity";
         let document = self.get("identity document", &format!("{ROOT}/document")).await;
-        let document = document.unwrap_or_else(warn);
+        let document = self.or_empty(document);
         if document.is_empty() {
             return Identity::default();
         }
         let signature = self.get("identity signature", &format!("{ROOT}/signature")).await;
-        Identity { document, signature: signature.unwrap_or_else(warn) }
+        Identity { document, signature: self.or_empty(signature) }
+    }
+
+    /// The ARN of the outpost that the instance is on, which few are.
+    pub(crate) async fn outpost_arn(&self) -> Option<String> {
+        let arn = self.get("outpost ARN", "/latest/meta-data/outpost-arn").await.ok()?;
+        Some(arn.trim().to_owned()).filter(|arn| !arn.is_empty())
+    }
+
+    /// The first time that it is missing is worth a warning, and so is the first after it was there.
+    fn or_empty(&self, text: Result<String, ImdsFailure>) -> String {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match text {
+            Ok(text) => {
+                told.clear();
+                text
+            }
+            Err(failure) => {
+                if told.insert(failure.item) {
+                    tracing::warn!("registering without it: {failure}");
+                } else {
+                    tracing::debug!("registering without it, still: {failure}");
+                }
+                String::new()
+            }
+        }
+    }
+
+    /// Whatever of it IMDS tells; amazon-ecs-agent does without the rest, too.
+    pub(crate) async fn location(&self) -> Location {
+        let (zone, zone_id, mac) = tokio::join!(
+            self.get("availability zone", "/latest/meta-data/placement/availability-zone"),
+            self.get("availability zone id", "/latest/meta-data/placement/availability-zone-id"),
+            self.get("mac", "/latest/meta-data/mac")
+        );
+        let vpc = match mac {
+            Ok(mac) => {
+                let path = format!("/latest/meta-data/network/interfaces/macs/{}/vpc-id", mac.trim());
+                self.get("VPC", &path).await.ok()
+            }
+            Err(_) => None,
+        };
+        let plain = |text: String| text.trim().to_owned();
+        Location { zone: zone.ok().map(plain), zone_id: zone_id.ok().map(plain), vpc: vpc.map(plain) }
     }
 
     async fn get(&self, item: &'static str, path: &str) -> Result<String, ImdsFailure> {
@@ -72,11 +127,6 @@ impl Imds {
         })
         .await
     }
-}
-
-fn warn(failure: ImdsFailure) -> String {
-    tracing::warn!("registering without it: {failure}");
-    String::new()
 }
 
 async fn bounded(
@@ -141,8 +191,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_an_identity_registration_goes_on() {
-        assert_eq!(imds(Router::new()).await.identity().await, Identity::default());
+    async fn a_location_is_what_there_is_of_it() {
+        let router = Router::new()
+            .route("/latest/meta-data/placement/availability-zone", get(|| async { "us-east-1a" }))
+            .route("/latest/meta-data/mac", get(|| async { "0e:01" }))
+            .route("/latest/meta-data/network/interfaces/macs/0e:01/vpc-id", get(|| async { "vpc-1" }));
+        let expected = Location { zone: Some("us-east-1a".into()), zone_id: None, vpc: Some("vpc-1".into()) };
+        assert_eq!(imds(router).await.location().await, expected);
+        assert_eq!(imds(Router::new()).await.location().await, Location::default());
+    }
+
+    #[tokio::test]
+    async fn without_an_identity_registration_goes_on_and_says_so_once() {
+        let imds = imds(Router::new()).await;
+        assert_eq!(imds.identity().await, Identity::default());
+        assert!(imds.told.lock().unwrap().contains("identity document"));
+        assert_eq!(imds.identity().await, Identity::default());
+        assert_eq!(imds.told.lock().unwrap().len(), 1);
+        assert_eq!(imds.outpost_arn().await, None);
+    }
+
+    #[tokio::test]
+    async fn an_outpost_is_named() {
+        let router = Router::new().route("/latest/meta-data/outpost-arn", get(|| async { "arn:aws:outposts:op-1\n" }));
+        assert_eq!(imds(router).await.outpost_arn().await.as_deref(), Some("arn:aws:outposts:op-1"));
     }
 
     #[tokio::test]

@@ -55,6 +55,13 @@ impl HostMonitor {
     }
 }
 
+/// How much of the file system that holds a path is free to an unprivileged process; `None` as in [`disk`].
+pub(crate) fn free_percent(path: &Path) -> Option<u8> {
+    let disk = disk(path)?;
+    let percent = disk.available_bytes.saturating_mul(100).checked_div(disk.total_bytes)?;
+    u8::try_from(percent).ok()
+}
+
 /// `None` where sysinfo does not look: tmpfs and network file systems.
 fn disk(path: &Path) -> Option<DiskUsage> {
     let path = path.canonicalize().ok()?;
@@ -78,5 +85,38 @@ mod tests {
         assert!(usage.cpus > 0 && (0.0..=100.0).contains(&usage.cpu_percent));
         assert!(usage.memory_used_bytes > 0 && usage.memory_used_bytes < usage.memory_total_bytes);
         assert!(usage.disk.is_some_and(|disk| disk.available_bytes <= disk.total_bytes));
+    }
+
+    #[test]
+    fn the_figures_are_those_of_the_kernel_and_of_df() {
+        let usage = HostMonitor::new().unwrap().sample(Path::new("/usr/bin"));
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
+        let kib = |key: &str| -> u64 {
+            let line = meminfo.lines().find(|line| line.starts_with(key)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        assert_eq!(usage.memory_total_bytes, kib("MemTotal:") * 1024);
+        let used = (kib("MemTotal:") - kib("MemAvailable:")) * 1024;
+        // Others allocate and free between the two looks.
+        assert!(usage.memory_used_bytes.abs_diff(used) < usage.memory_total_bytes / 4, "{usage:?} {used}");
+        assert!(usage.load.is_some_and(|load| load.iter().all(|average| *average >= 0.0)));
+        let df = std::process::Command::new("df").args(["-B1", "--output=size,target", "/usr/bin"]).output().unwrap();
+        let df = String::from_utf8(df.stdout).unwrap();
+        let mut words = df.lines().nth(1).unwrap().split_whitespace();
+        let disk = usage.disk.unwrap();
+        assert_eq!(disk.total_bytes.to_string(), words.next().unwrap());
+        assert_eq!(disk.mount_point, Path::new(words.next().unwrap()));
+    }
+
+    #[test]
+    fn a_busy_core_shows_in_the_second_sample() {
+        let mut monitor = HostMonitor::new().unwrap();
+        let since = std::time::Instant::now();
+        // The very interval that the figure needs.
+        while since.elapsed() < sysinfo::MINIMUM_CPU_UPDATE_INTERVAL * 2 {
+            std::hint::spin_loop();
+        }
+        let usage = monitor.sample(Path::new("/"));
+        assert!(usage.cpu_percent > 0.0 && usage.cpu_percent <= 100.0, "{usage:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! The ECS cluster behind a Batch compute environment.
 
 use aws_sdk_batch::types::{CeState, CeStatus, CeType, ComputeEnvironmentDetail};
-use node_core::{ApiFailure, ClusterRef};
+use node_core::{ApiFailure, ClusterRef, Home};
 
 use crate::ecs::classify;
 
@@ -24,7 +24,7 @@ pub(crate) enum ClusterError {
 }
 
 /// Asks Batch (`DescribeComputeEnvironments`) for the cluster of the UNMANAGED compute environment `name`, a name or an ARN.
-pub(crate) async fn cluster_of(client: &aws_sdk_batch::Client, name: &str) -> Result<ClusterRef, ClusterError> {
+pub(crate) async fn cluster_of(client: &aws_sdk_batch::Client, name: &str) -> Result<Home, ClusterError> {
     let answer = client
         .describe_compute_environments()
         .compute_environments(name)
@@ -36,7 +36,7 @@ pub(crate) async fn cluster_of(client: &aws_sdk_batch::Client, name: &str) -> Re
     read(name, found)
 }
 
-fn read(name: &str, found: &ComputeEnvironmentDetail) -> Result<ClusterRef, ClusterError> {
+fn read(name: &str, found: &ComputeEnvironmentDetail) -> Result<Home, ClusterError> {
     if found.r#type() == Some(&CeType::Managed) {
         return Err(ClusterError::Managed(name.to_owned()));
     }
@@ -47,11 +47,11 @@ fn read(name: &str, found: &ComputeEnvironmentDetail) -> Result<ClusterRef, Clus
             reason: found.status_reason().unwrap_or("no reason given").to_owned(),
         });
     }
-    if found.state() == Some(&CeState::Disabled) {
-        tracing::warn!("compute environment {name:?} is DISABLED: it gets no new jobs until it is enabled");
-    }
+    let disabled = found.state() == Some(&CeState::Disabled);
+    let remark =
+        disabled.then(|| format!("compute environment {name:?} is DISABLED: it gets no new jobs until it is enabled"));
     match found.ecs_cluster_arn() {
-        Some(arn) if !arn.is_empty() => Ok(ClusterRef::new(arn)),
+        Some(arn) if !arn.is_empty() => Ok(Home { cluster: ClusterRef::new(arn), remark }),
         _ => Err(ClusterError::NotReady(name.to_owned())),
     }
 }
@@ -71,8 +71,10 @@ mod tests {
     #[test]
     fn a_valid_one_gives_its_cluster_even_when_disabled() {
         for state in [CeState::Enabled, CeState::Disabled] {
-            let cluster = read("ce", &detail().state(state).build()).unwrap();
-            assert_eq!(cluster.as_str(), "arn:aws:ecs:us-east-1:1:cluster/ce_Batch_1");
+            let disabled = state == CeState::Disabled;
+            let home = read("ce", &detail().state(state).build()).unwrap();
+            assert_eq!(home.cluster.as_str(), "arn:aws:ecs:us-east-1:1:cluster/ce_Batch_1");
+            assert_eq!(home.remark.is_some_and(|text| text.contains("is DISABLED")), disabled);
         }
     }
 
@@ -83,6 +85,8 @@ mod tests {
         let invalid = detail().status(CeStatus::Invalid).status_reason("CLIENT_ERROR - no role").build();
         let invalid = read("ce", &invalid).unwrap_err();
         assert!(invalid.to_string().contains("INVALID (CLIENT_ERROR - no role)"));
+        let deleting = read("ce", &detail().status(CeStatus::Deleting).build()).unwrap_err();
+        assert!(deleting.to_string().contains("is DELETING"));
         let creating = detail().status(CeStatus::Creating).set_ecs_cluster_arn(None).build();
         let creating = read("ce", &creating).unwrap_err();
         assert_eq!(creating, ClusterError::NotReady("ce".into()));

@@ -113,7 +113,7 @@ where
 }
 
 /// The crates of this workspace: they never log a secret, so only they may be turned up.
-const OURS: [&str; 5] = ["batch_node_agent", "node_core", "ecs_wire", "local_batch", "node_sim"];
+const OURS: [&str; 6] = ["acs_decode", "batch_node_agent", "node_core", "ecs_wire", "local_batch", "node_sim"];
 
 /// Whether a line is one that cannot hold a secret. Libraries log requests and responses at `debug` and `trace` (bollard a
 /// container's whole environment, the websocket its frames, the AWS SDK its headers), so they stay at `info`, and what handles

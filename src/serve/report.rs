@@ -32,6 +32,22 @@ pub(crate) struct Instance {
     pub(crate) compute_environment: Option<String>,
     /// The container instance's ARN.
     pub(crate) container_instance: Option<String>,
+    /// What is offered to jobs.
+    #[serde(default)]
+    pub(crate) gpus: Vec<Gpu>,
+    /// The version of the GPUs' driver.
+    #[serde(default)]
+    pub(crate) gpu_driver: Option<String>,
+    /// Why GPUs of this host are not offered, if some are not.
+    #[serde(default)]
+    pub(crate) gpu_trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Gpu {
+    pub(crate) uuid: String,
+    pub(crate) name: String,
+    pub(crate) memory_mib: Option<u64>,
 }
 
 /// Where the node is in its life.
@@ -167,6 +183,9 @@ pub(crate) mod sample {
                 cluster: Some("ce_Batch".into()),
                 compute_environment: Some("ce".into()),
                 container_instance: None,
+                gpus: Vec::new(),
+                gpu_driver: None,
+                gpu_trouble: None,
             },
             state: State {
                 phase: "Draining".into(),

@@ -5,6 +5,7 @@ use super::*;
 fn node(phase: Phase) -> NodeRecord {
     NodeRecord {
         instance: InstanceId::new("i-1"),
+        moving_to: None,
         cluster: ClusterRef::new("c"),
         container_instance: None,
         phase,
@@ -14,6 +15,7 @@ fn node(phase: Phase) -> NodeRecord {
         idle_since: Timestamp(1),
         manifest_seq: 0,
         pulled_images: std::collections::BTreeSet::default(),
+        images: std::collections::BTreeMap::default(),
     }
 }
 

@@ -29,32 +29,51 @@ pub(crate) struct FakeEcs {
 
 struct Shared {
     acs: String,
+    /// `None`: this ECS has no telemetry.
+    tcs: Option<String>,
+    /// What came to telemetry, out of its signed frames.
+    telemetry: Mutex<Vec<Value>>,
     /// What `SubmitTaskStateChange` was told.
     reports: Mutex<Vec<Value>>,
     /// What came up the websocket.
     frames: Mutex<Vec<Value>>,
+    /// The error that each RegisterContainerInstance is answered with, while there is one.
+    refusal: Mutex<Option<Value>>,
     /// Into the session that is open; one entry for each that ever was.
     sessions: Mutex<Vec<UnboundedSender<String>>>,
 }
 
 impl FakeEcs {
     pub(crate) fn start() -> Self {
+        Self::begin(false)
+    }
+
+    /// One that takes telemetry, too.
+    pub(crate) fn with_telemetry() -> Self {
+        Self::begin(true)
+    }
+
+    fn begin(telemetry: bool) -> Self {
         docker::need_busybox();
         let cluster = format!("fake-{}", uuid::Uuid::new_v4().simple());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let bind = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let (http, acs) = (bind(), bind());
+        let (http, acs, tcs) = (bind(), bind(), bind());
         let address = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
         let endpoint = address(&http);
         let shared = Arc::new(Shared {
             acs: address(&acs),
+            tcs: telemetry.then(|| address(&tcs)),
+            telemetry: Mutex::default(),
             reports: Mutex::default(),
             frames: Mutex::default(),
+            refusal: Mutex::default(),
             sessions: Mutex::default(),
         });
         let router = router(Arc::clone(&shared));
         runtime.spawn(async move { axum::serve(http, router).await });
         runtime.spawn(accept(acs, Arc::clone(&shared)));
+        runtime.spawn(listen(tcs, Arc::clone(&shared)));
         Self { cluster, endpoint, shared, _runtime: runtime }
     }
 
@@ -73,6 +92,12 @@ impl FakeEcs {
             ],
             args: Vec::new(),
         }
+    }
+
+    /// From now on registrations are refused with this error, or taken.
+    pub(crate) fn refuse(&self, error: Option<(&str, &str)>) {
+        let refusal = error.map(|(code, message)| json!({"__type": code, "message": message}));
+        *self.shared.refusal.lock().unwrap() = refusal;
     }
 
     /// Sends a frame as it is.
@@ -118,6 +143,32 @@ impl FakeEcs {
         })
     }
 
+    /// The digest that was reported for a task's container.
+    pub(crate) fn digest(&self, id: &str) -> Option<String> {
+        let arn = self.arn(id);
+        let reports = self.shared.reports.lock().unwrap();
+        let of_task = reports.iter().filter(|report| report["task"] == arn);
+        let mut digests: Vec<_> = of_task
+            .flat_map(|report| report["containers"].as_array().into_iter().flatten())
+            .filter_map(|container| container["imageDigest"].as_str().map(str::to_owned))
+            .collect();
+        digests.dedup();
+        assert!(digests.len() <= 1, "{digests:?}");
+        digests.pop()
+    }
+
+    /// Telemetry's messages so far, each with its type.
+    pub(crate) fn telemetry(&self) -> Vec<Value> {
+        self.shared.telemetry.lock().unwrap().clone()
+    }
+
+    /// How often a task was reported with this status.
+    pub(crate) fn reports(&self, id: &str, status: &str) -> usize {
+        let arn = self.arn(id);
+        let reports = self.shared.reports.lock().unwrap();
+        reports.iter().filter(|report| report["task"] == arn && report["status"] == status).count()
+    }
+
     /// Waits for the acknowledgement of a message.
     pub(crate) fn acknowledged(&self, message: &str) {
         eventually(&format!("the acknowledgement of {message}"), || self.has_acknowledged(message).then_some(()));
@@ -157,12 +208,17 @@ async fn api(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes)
     let target = headers.get("x-amz-target").unwrap().to_str().unwrap();
     let answer = match target.rsplit('.').next().unwrap() {
         "RegisterContainerInstance" => {
+            if let Some(error) = shared.refusal.lock().unwrap().clone() {
+                return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+            }
             let instance =
                 json!({"containerInstanceArn": INSTANCE, "attributes": request["attributes"], "status": "ACTIVE"});
             json!({"containerInstance": instance})
         }
-        // No telemetry: its signed frames are no JSON, and this ECS has one socket.
-        "DiscoverPollEndpoint" => json!({"endpoint": shared.acs}),
+        "DiscoverPollEndpoint" => match &shared.tcs {
+            Some(tcs) => json!({"endpoint": shared.acs, "telemetryEndpoint": tcs}),
+            None => json!({"endpoint": shared.acs}),
+        },
         "SubmitTaskStateChange" => {
             shared.reports.lock().unwrap().push(request);
             json!({"acknowledgment": "ok"})
@@ -180,6 +236,21 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
         let (sender, to_send) = unbounded_channel();
         tokio::spawn(session(stream, to_send, sender, Arc::clone(&shared)));
+    }
+}
+
+/// Telemetry, which is neither answered nor verified here.
+async fn listen(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { continue };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = socket.next().await {
+                let Message::Text(text) = message else { continue };
+                let frame = ecs_wire::tcs::SignedFrame::decode(&text).unwrap();
+                shared.telemetry.lock().unwrap().push(serde_json::from_str(&frame.json).unwrap());
+            }
+        });
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod model;
 pub(crate) mod plane;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod registry;
 pub(crate) mod tap;
 
 use std::path::Path;

@@ -16,6 +16,7 @@ pub(crate) struct Plane {
     process: Process,
     pub(crate) endpoint: String,
     pub(crate) dir: TempDir,
+    args: Vec<String>,
 }
 
 /// An instance, as EC2 shows it.
@@ -32,17 +33,33 @@ impl Plane {
     pub(crate) fn start(args: &[&str]) -> Self {
         docker::need_busybox();
         let dir = tempfile::tempdir().unwrap();
-        let mut command = binary();
-        command.args(["local", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path()).args(args);
-        let out = dir.path().join("plane.out");
-        let mut process = Process::spawn(command, &out);
-        let endpoint = eventually("the plane's address", || {
-            let said = std::fs::read_to_string(&out).unwrap();
-            assert!(process.exited().is_none(), "the plane did not start: {said}");
-            let (_, rest) = said.split_once("on this machine: ")?;
-            rest.split_once('\n').map(|(endpoint, _)| endpoint.to_owned())
-        });
-        Self { process, endpoint, dir }
+        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        let (process, endpoint) = spawn(&dir, "127.0.0.1:0", &args);
+        Self { process, endpoint, dir, args }
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// As Ctrl-C would end it.
+    pub(crate) fn stop(&mut self) {
+        self.process.signal("TERM");
+        assert_eq!(self.process.ends_within(STOP).and_then(|status| status.code()), Some(0));
+    }
+
+    /// What another plane on the same data directory says when it gives up.
+    pub(crate) fn second(&self) -> String {
+        let output = binary().args(["local", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.dir.path()).output();
+        String::from_utf8_lossy(&output.unwrap().stderr).into_owned()
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn start_again(&mut self) {
+        let (process, endpoint) = spawn(&self.dir, self.endpoint.trim_start_matches("http://"), &self.args);
+        assert_eq!(endpoint, self.endpoint);
+        self.process = process;
     }
 
     /// Without nodes of its own.
@@ -65,6 +82,14 @@ impl Plane {
         let headers = [("Content-Type", "application/x-amz-json-1.1"), ("X-Amz-Target", target.as_str())];
         let answer = http::post(&self.endpoint, &headers, &body.to_string());
         assert_eq!(answer.status, 200, "{operation} {body}: {}", answer.body);
+        answer.json()
+    }
+
+    /// Of an API that is told by its target, such as `AmazonSSM.PutParameter`.
+    pub(crate) fn aws(&self, target: &str, body: &Value) -> Value {
+        let headers = [("Content-Type", "application/x-amz-json-1.1"), ("X-Amz-Target", target)];
+        let answer = http::post(&self.endpoint, &headers, &body.to_string());
+        assert_eq!(answer.status, 200, "{target} {body}: {}", answer.body);
         answer.json()
     }
 
@@ -180,6 +205,23 @@ impl Plane {
         }
         story
     }
+}
+
+/// A plane's process, and where it can be reached.
+fn spawn(dir: &TempDir, address: &str, args: &[String]) -> (Process, String) {
+    let mut command = binary();
+    command.args(["local", "--listen", address, "--data-dir"]).arg(dir.path()).args(args);
+    let out = dir.path().join("plane.out");
+    // What an earlier one has said is kept.
+    let said_before = std::fs::read_to_string(&out).map_or(0, |said| said.len());
+    let mut process = Process::spawn(command, &out);
+    let endpoint = eventually("the plane's address", || {
+        let said = std::fs::read_to_string(&out).unwrap();
+        assert!(process.exited().is_none(), "the plane did not start: {said}");
+        let (_, rest) = said[said_before..].split_once("on this machine: ")?;
+        rest.split_once('\n').map(|(endpoint, _)| endpoint.to_owned())
+    });
+    (process, endpoint)
 }
 
 fn instance(item: &str) -> Instance {

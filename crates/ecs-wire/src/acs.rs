@@ -25,6 +25,12 @@ macro_rules! messages {
                 match self { $(Self::$kind(m) => frame::encode(stringify!($kind), m)),+ }
             }
 
+            /// Whether frames of this type belong to this direction.
+            #[must_use]
+            pub fn is_kind(kind: &str) -> bool {
+                [$(stringify!($kind)),+].contains(&kind)
+            }
+
             pub(crate) fn from_parts(kind: &str, message: serde_json::Value) -> Result<Self, FrameError> {
                 match kind {
                     $(stringify!($kind) => frame::read(stringify!($kind), message).map(Self::$kind),)+

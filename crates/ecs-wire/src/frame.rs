@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::acs::{FromAgent, ToAgent};
+use crate::case;
 
 /// Why a frame could not be read. The connection survives each of these: the frame is logged and dropped.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +25,9 @@ pub enum FrameError {
 
 #[derive(Serialize, Deserialize)]
 struct Envelope<M> {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", alias = "Type", alias = "TYPE")]
     kind: String,
-    #[serde(default = "Option::default")]
+    #[serde(default = "Option::default", alias = "Message", alias = "MESSAGE")]
     message: Option<M>,
 }
 
@@ -53,9 +54,10 @@ pub(crate) fn read<M: DeserializeOwned>(kind: &'static str, message: serde_json:
 }
 
 impl ToAgent {
-    /// Reads a frame that came from ACS.
+    /// Reads a frame that came from ACS, whatever the case of its field names.
     pub fn decode(text: &str) -> Result<Self, FrameError> {
-        let (kind, message) = open(text)?;
+        let (kind, mut message) = open(text)?;
+        case::normalize(&mut message);
         Self::from_parts(&kind, message)
     }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acs;
+mod case;
 pub mod frame;
 pub mod task;
 pub mod tcs;

@@ -132,12 +132,24 @@ pub struct Container {
     pub logs_auth_strategy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<RestartPolicy>,
     /// Seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timeout: Option<u64>,
     /// Seconds between SIGTERM and SIGKILL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RestartPolicy {
+    pub enabled: bool,
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub ignored_exit_codes: Vec<i64>,
+    /// Seconds.
+    pub restart_attempt_period: i64,
 }
 
 /// Two JSON texts in Docker's Remote API field names, laid over what the rest of the container says.

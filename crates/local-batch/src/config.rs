@@ -33,6 +33,8 @@ pub struct NodeTemplate {
     pub vcpus: Option<f64>,
     /// Memory that a node offers, in MiB; all of the machine's when absent.
     pub memory_mib: Option<u64>,
+    /// GPUs that a node offers: all of the machine's, which are so many, or none when 0.
+    pub gpus: u32,
     /// `prefer-cached` when absent: the plane's nodes share one machine's images.
     pub image_pull_behavior: Option<String>,
     pub log_format: Option<String>,
@@ -51,6 +53,12 @@ pub enum PlaneError {
     },
     #[error("cannot make the data directory {path}; choose another or correct its permissions", path = path.display())]
     DataDir {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the state kept in {path} cannot be used; move it away to begin anew", path = path.display())]
+    State {
         path: PathBuf,
         #[source]
         source: std::io::Error,

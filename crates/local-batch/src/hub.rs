@@ -11,12 +11,19 @@ use crate::config::PlaneConfig;
 use crate::events::PlaneEvent;
 use crate::faults::Faults;
 use crate::ids::Arns;
+use crate::journal::Journal;
 use crate::logs::LogKeeper;
 use crate::model::{Effect, State};
 use crate::nodes;
 
 /// Events kept for a slow listener: a large array submits several for each child at once.
 const EVENTS_KEPT: usize = 65_536;
+
+/// The state, and where it is saved, if it is.
+struct Kept {
+    state: State,
+    journal: Option<Journal>,
+}
 
 pub(crate) struct Hub {
     pub(crate) config: PlaneConfig,
@@ -32,7 +39,7 @@ pub(crate) struct Hub {
     pub(crate) closing: CancellationToken,
     /// Nodes, which take longer to end.
     pub(crate) node_tracker: TaskTracker,
-    state: Mutex<State>,
+    state: Mutex<Kept>,
     events: broadcast::Sender<PlaneEvent>,
     deadline_moved: Notify,
 }
@@ -41,6 +48,7 @@ impl Hub {
     pub(crate) fn new(
         config: PlaneConfig,
         state: State,
+        journal: Option<Journal>,
         endpoint: String,
         poll_endpoint: String,
         logs: LogKeeper,
@@ -55,28 +63,34 @@ impl Hub {
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             node_tracker: TaskTracker::new(),
-            state: Mutex::new(state),
+            state: Mutex::new(Kept { state, journal }),
             events: broadcast::Sender::new(EVENTS_KEPT),
             deadline_moved: Notify::new(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at the state.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.lock())
+        look(&self.lock().state)
     }
 
     /// Changes the state, brings it to rest, and carries out what follows from it.
     pub(crate) fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut State, Millis) -> T) -> T {
-        let mut state = self.lock();
+        let mut kept = self.lock();
+        let Kept { state, journal } = &mut *kept;
         let before = state.next_deadline();
         let now = clock::now();
-        let result = change(&mut state, now);
+        let result = change(state, now);
         state.settle(now);
+        match journal {
+            // Before anybody hears of it.
+            Some(journal) => journal.save(state),
+            None => state.forget_changes(),
+        }
         // None of them waits. Under the lock, so that who sees a job over also finds its output being collected.
         for effect in state.take_effects() {
             self.carry_out(effect);

@@ -86,6 +86,11 @@ impl Arns {
         format!("arn:aws:ecs:{}:{ACCOUNT}:{kind}/{name}", self.region)
     }
 
+    /// Of a service that names its things by itself.
+    pub(crate) fn service(&self, service: &str, resource: &str) -> String {
+        format!("arn:aws:{service}:{}:{ACCOUNT}:{resource}", self.region)
+    }
+
     pub(crate) fn zone(&self) -> String {
         format!("{}a", self.region)
     }

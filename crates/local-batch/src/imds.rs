@@ -24,6 +24,10 @@ const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
 const MAX_TTL: u64 = 21_600;
 /// Tokens remembered for an instance; the oldest client asks anew.
 const TOKENS_KEPT: usize = 1_024;
+/// Where every instance is.
+const VPC: &str = "vpc-0123456789abcdef0";
+const SUBNET: &str = "subnet-0123456789abcdef0";
+const CIDR: &str = "10.0.0.0/16";
 
 struct Metadata {
     hub: Arc<Hub>,
@@ -38,6 +42,11 @@ pub(crate) async fn bind(address: IpAddr) -> std::io::Result<(TcpListener, Strin
     let listener = TcpListener::bind(SocketAddr::new(address, 0)).await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     Ok((listener, endpoint))
+}
+
+/// Takes the port that an instance's metadata service had before the plane was started again: its agent knows no other.
+pub(crate) async fn bind_again(endpoint: &str) -> std::io::Result<TcpListener> {
+    TcpListener::bind(endpoint.trim_start_matches("http://")).await
 }
 
 /// Serves one instance's metadata until the future is dropped.
@@ -102,12 +111,35 @@ impl Metadata {
             "iam/info" => serde_json::json!({"Code": "Success",
                 "InstanceProfileArn": format!("arn:aws:iam::{ACCOUNT}:instance-profile/{INSTANCE_ROLE}")})
             .to_string(),
+            path if path.starts_with("network/") => network(path, node)?,
             "tags/instance" => node.tags.iter().map(|tag| tag.key.as_str()).collect::<Vec<_>>().join("\n"),
             other => {
                 let key = other.strip_prefix("tags/instance/")?;
                 node.tags.iter().find(|tag| tag.key == key)?.value.clone()
             }
         })
+    }
+}
+
+/// The one network interface, in the default VPC's subnet.
+fn network(path: &str, node: &Node) -> Option<String> {
+    let below = path.strip_prefix("network/interfaces/macs")?;
+    if below.is_empty() {
+        return Some(format!("{}/", node.mac));
+    }
+    let known = [
+        ("device-number", "0"),
+        ("local-ipv4s", node.private_ip.as_str()),
+        ("mac", node.mac.as_str()),
+        ("owner-id", ACCOUNT),
+        ("subnet-id", SUBNET),
+        ("subnet-ipv4-cidr-block", CIDR),
+        ("vpc-id", VPC),
+        ("vpc-ipv4-cidr-block", CIDR),
+    ];
+    match below.trim_start_matches('/').strip_prefix(node.mac.as_str())?.trim_start_matches('/') {
+        "" => Some(known.map(|(name, _)| name).join("\n")),
+        asked => known.into_iter().find(|(name, _)| *name == asked).map(|(_, value)| value.to_owned()),
     }
 }
 

@@ -1,11 +1,11 @@
 //! The access keys that the plane has issued, to instances and to jobs' roles: opaque values that open nothing elsewhere.
 
-use std::collections::BTreeMap;
-
 use ecs_wire::task::Secret;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
 use crate::ids::{ACCOUNT, hex32};
+use crate::model::table::Table;
 
 /// Keys remembered before those that are over are forgotten: four for each of many thousand running tasks.
 const KEYS_KEPT: usize = 65_536;
@@ -13,7 +13,7 @@ const KEYS_KEPT: usize = 65_536;
 const KEY_CHARS: usize = 16;
 
 /// A key, whom it was issued to, and until when it is good.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct IssuedKey {
     pub(crate) id: String,
     pub(crate) secret: Secret,
@@ -26,14 +26,14 @@ pub(crate) struct IssuedKey {
 
 #[derive(Debug, Default)]
 pub(crate) struct KeyRing {
-    keys: BTreeMap<String, IssuedKey>,
+    pub(crate) keys: Table<String, IssuedKey>,
 }
 
 impl KeyRing {
     /// Issues a key for a session of a role, given by name or ARN.
     pub(crate) fn issue(&mut self, role: &str, session: &str, now: Millis, expires_at: Millis) -> IssuedKey {
         if self.keys.len() >= KEYS_KEPT {
-            self.keys.retain(|_, key| key.expires_at > now);
+            self.keys.retain(|key| key.expires_at > now);
         }
         let name = role.rsplit('/').next().unwrap_or(role);
         let random = hex32().to_uppercase();

@@ -2,7 +2,8 @@
 //!
 //! It speaks AWS's own protocols only: the Batch, ECS, EC2 and Logs APIs on one HTTP port, ACS and TCS websockets on another,
 //! and a metadata service (IMDSv2) for each instance. Nodes are separate processes of the agent, launched and terminated as an
-//! Auto Scaling group and EC2 would. State is in memory and ends with the plane.
+//! Auto Scaling group and EC2 would. Its state is in memory,
+//! and in a file of the data directory where it is to outlive the process ([`Plane::resume`]).
 #![forbid(unsafe_code)]
 
 mod acs;
@@ -16,6 +17,7 @@ mod faults;
 mod hub;
 mod ids;
 mod imds;
+mod journal;
 mod keys;
 mod logs;
 mod model;

@@ -119,11 +119,15 @@ async fn follow(docker: &Docker, runtime_id: &str, path: &Path) -> io::Result<()
     if let Some(parent) = path.parent() {
         tokio::fs::create_dir_all(parent).await?;
     }
-    let mut file = File::create(path).await?;
+    let mut file = File::options().create(true).write(true).truncate(false).open(path).await?;
     let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).timestamps(true).build();
     let mut output = docker.logs(runtime_id, Some(options)).map(|chunk| chunk.map_err(io::Error::other)).boxed();
-    let mut mid_line = false;
+    let (mut mid_line, mut is_first) = (false, true);
     while let Some(chunk) = output.try_next().await? {
+        if std::mem::take(&mut is_first) {
+            // A copy that the end of an earlier plane cut short; it stays where Docker has no more than that.
+            file.set_len(0).await?;
+        }
         let bytes = chunk.into_bytes();
         // A long line comes in parts, and Docker puts a timestamp before each.
         let stamp = bytes.iter().position(|b| *b == b' ').filter(|_| mid_line).map_or(0, |at| at + 1);

@@ -15,10 +15,11 @@ use crate::events::PlaneEvent;
 use crate::faults::Gate;
 use crate::hub::Hub;
 use crate::ids::{Ec2Id, TaskArn};
+use crate::journal::Journal;
 use crate::logs::LogKeeper;
 use crate::model::container::{CPU_UNITS, Shape};
 use crate::model::{Fleet, State};
-use crate::{acs, api, clock, docker};
+use crate::{acs, api, clock, docker, nodes};
 
 /// A node's agent gets SIGTERM, then SIGKILL after three seconds; Docker's part is bounded with it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(8);
@@ -32,35 +33,61 @@ const UNSET: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// A running control plane. Dropping it leaves its nodes; call [`Plane::shutdown`].
 pub struct Plane {
     hub: Arc<Hub>,
+    is_resumed: bool,
 }
 
 impl Plane {
-    /// Listens, and serves from then on.
+    /// Listens, and serves from then on. Its state ends with it.
     ///
     /// # Errors
     /// When an address is taken, the data directory cannot be made, or the Docker host given makes no sense.
     pub async fn start(config: PlaneConfig) -> Result<Self, PlaneError> {
-        let listener = listen(config.listen).await?;
-        let agents = listen(SocketAddr::new(config.listen.ip(), 0)).await?;
+        Self::begin(config, false).await
+    }
+
+    /// Like [`Plane::start`], but goes on where the plane that last used the data directory ended, and keeps its state there.
+    /// Agents find it again if its address is the same.
+    ///
+    /// # Errors
+    /// As above, and when the state there cannot be used.
+    pub async fn resume(config: PlaneConfig) -> Result<Self, PlaneError> {
+        Self::begin(config, true).await
+    }
+
+    async fn begin(config: PlaneConfig, keeps: bool) -> Result<Self, PlaneError> {
         let logs_dir = config.data_dir.join("logs");
         tokio::fs::create_dir_all(&logs_dir)
             .await
             .map_err(|source| PlaneError::DataDir { path: logs_dir.clone(), source })?;
-        let logs = LogKeeper::new(docker::connect(config.docker_host.as_deref())?, logs_dir);
         let fleet = Fleet { max_nodes: config.max_nodes, offers: expected_offer(&config.node).await };
         let mut state = State::new(config.region.clone(), fleet, clock::now());
         if let Some(lifetime) = config.credentials_lifetime {
             state.credentials_lifetime =
                 i64::try_from(lifetime.max(SHORTEST_CREDENTIALS).as_millis()).unwrap_or(i64::MAX / 4);
         }
-        let hub = Hub::new(config, state, endpoint_of(&listener)?, endpoint_of(&agents)?, logs);
+        let journal = keeps.then(|| Journal::open(&config.data_dir, &mut state)).transpose()?;
+        let is_resumed = !state.environments.is_empty() || !state.definitions.is_empty();
+        state.resume(clock::now());
+        let listener = listen(config.listen).await?;
+        let agents = listen_for_agents(config.listen.ip(), &mut state).await?;
+        let logs = LogKeeper::new(docker::connect(config.docker_host.as_deref())?, logs_dir);
+        let hub = Hub::new(config, state, journal, endpoint_of(&listener)?, endpoint_of(&agents)?, logs);
         let gate = |listener| {
             Gate::new(listener, hub.faults.clone()).map_err(|source| PlaneError::Listen { address: UNSET, source })
         };
-        hub.tracker.spawn(acs::serve(hub.clone(), gate(agents)?));
-        hub.tracker.spawn(api::serve(hub.clone(), gate(listener)?));
+        let (agents, listener) = (gate(agents)?, gate(listener)?);
+        nodes::resume(&hub).await;
+        hub.update(|_, _| ());
+        hub.tracker.spawn(acs::serve(hub.clone(), agents));
+        hub.tracker.spawn(api::serve(hub.clone(), listener));
         hub.tracker.spawn(hub.clone().watch_deadlines());
-        Ok(Self { hub })
+        Ok(Self { hub, is_resumed })
+    }
+
+    /// Whether it goes on where another one ended.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.is_resumed
     }
 
     /// `http://address:port` of the Batch, ECS, EC2 and Logs APIs.
@@ -117,6 +144,19 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, PlaneError> {
     TcpListener::bind(address).await.map_err(|source| PlaneError::Listen { address, source })
 }
 
+/// Agents look for ACS and TCS where they were.
+async fn listen_for_agents(ip: IpAddr, state: &mut State) -> Result<TcpListener, PlaneError> {
+    let listener = match listen(SocketAddr::new(ip, state.agents_port)).await {
+        Err(error) if state.agents_port != 0 => {
+            warn!(%error, "the agents' port is taken: those that are running look for it for up to 12 hours");
+            listen(SocketAddr::new(ip, 0)).await?
+        }
+        listener => listener?,
+    };
+    state.agents_port = listener.local_addr().map_or(0, |address| address.port());
+    Ok(listener)
+}
+
 /// Where clients on this machine reach a listener.
 fn endpoint_of(listener: &TcpListener) -> Result<String, PlaneError> {
     let mut address = listener.local_addr().map_err(|source| PlaneError::Listen { address: UNSET, source })?;
@@ -133,7 +173,11 @@ async fn expected_offer(node: &NodeTemplate) -> Shape {
     let cores = std::thread::available_parallelism().map_or(1.0, |n| f64::from(u32::try_from(n.get()).unwrap_or(1)));
     let meminfo = tokio::fs::read_to_string("/proc/meminfo").await.unwrap_or_default();
     let memory = node.memory_mib.and_then(|n| u32::try_from(n).ok()).or_else(|| total_mib(&meminfo));
-    Shape { cpu: cpu_units(node.vcpus.unwrap_or(cores)), memory: memory.unwrap_or(FALLBACK_MEMORY_MIB), gpus: 0 }
+    Shape {
+        cpu: cpu_units(node.vcpus.unwrap_or(cores)),
+        memory: memory.unwrap_or(FALLBACK_MEMORY_MIB),
+        gpus: node.gpus,
+    }
 }
 
 #[expect(

@@ -203,6 +203,14 @@ async fn the_metadata_service_wants_a_token() {
     assert_eq!(get("meta-data/instance-id").await.body, instance);
     assert_eq!(get("meta-data/placement/region").await.body, "us-east-1");
     assert_eq!(get("meta-data/spot/instance-action").await.status, 404);
+    // amazon-ecs-agent ends without these two.
+    let mac = get("meta-data/mac").await.body;
+    assert_eq!(get("meta-data/network/interfaces/macs/").await.body, format!("{mac}/"));
+    for (name, begins) in [("vpc-id", "vpc-"), ("subnet-id", "subnet-")] {
+        let found = get(&format!("meta-data/network/interfaces/macs/{mac}/{name}")).await.body;
+        assert!(found.starts_with(begins), "{name}: {found}");
+    }
+    assert_eq!(get("meta-data/network/interfaces/macs/06:00/vpc-id").await.status, 404);
     assert_eq!(get("dynamic/instance-identity/document").await.json()["instanceId"], instance.as_str());
     let role = get("meta-data/iam/security-credentials/").await.body;
     let credentials = get(&format!("meta-data/iam/security-credentials/{role}")).await.json();
@@ -338,5 +346,35 @@ async fn a_role_comes_with_its_job_and_again_for_an_agent_that_asks() {
     let done = http(&w.endpoint(), "POST /local/faults", &[], &order).await.json();
     assert_eq!(done["done"], "tasks sent again: 1");
     assert_eq!(agent.task().await["roleCredentials"], sent);
+    w.plane.shutdown().await;
+}
+
+#[tokio::test]
+async fn faults_meet_the_upgrades_of_websockets() {
+    let w = plain().await;
+    let (instance, _) = w.instance().await;
+    let agent = w.agent(&instance).await;
+    let order = async |order: Value| {
+        let answer = http(&w.endpoint(), "POST /local/faults", &[], &order.to_string()).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["id"].as_u64()
+    };
+    let status = async || match w.dial(&agent.arn, Some(support::STRANGER)).await {
+        Err(Error::Http(response)) => response.status().as_u16(),
+        Ok(_) => 101,
+        Err(error) => panic!("{error}"),
+    };
+    order(json!({"fault": "error", "operation": "Poll", "error": "throttle", "times": 1})).await;
+    assert_eq!((status().await, status().await), (400, 101));
+    // One that is late is served; one that hangs is refused when the fault is over, and the next is served.
+    order(json!({"fault": "delay", "operation": "Poll", "delaySeconds": 0.1, "times": 1})).await;
+    let begun = std::time::Instant::now();
+    assert_eq!(status().await, 101);
+    assert!(begun.elapsed() >= Duration::from_millis(100));
+    order(json!({"fault": "hang", "operation": "Poll", "seconds": 0.2})).await;
+    assert_eq!((status().await, status().await), (500, 101));
+    // Telemetry's is another operation.
+    order(json!({"fault": "error", "operation": "StartTelemetrySession", "error": "server"})).await;
+    assert_eq!(status().await, 101);
     w.plane.shutdown().await;
 }

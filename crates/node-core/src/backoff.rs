@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::fault;
+
 /// SplitMix64: the seed comes from the shell (or from a simulation), so the same seed gives the same run.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
@@ -28,7 +30,8 @@ impl Rng {
     }
 }
 
-/// Doubling delays with jitter: attempt n waits between half of and all of `min(first * 2^n, cap)`.
+/// Doubling delays with full jitter: attempt n waits anything up to `min(first * 2^n, cap)`, so that a fleet that failed in one
+/// moment does not come back in one. Half of the first delay is the least, so that nothing is tried in a tight loop.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     first: Duration,
@@ -45,7 +48,7 @@ impl Backoff {
     pub fn next(&mut self, rng: &mut Rng) -> Duration {
         let full = self.first.saturating_mul(1u32.checked_shl(self.attempts).unwrap_or(u32::MAX)).min(self.cap);
         self.attempts = self.attempts.saturating_add(1).min(30);
-        rng.between(full / 2, full)
+        rng.between(self.first.min(full) / 2, full) + Duration::from_millis(fault::noise())
     }
 
     /// As [`Backoff::next`], but from no wait at all on: a whole fleet that fails together does not come back together.
@@ -77,7 +80,7 @@ mod tests {
         for n in 0..40u32 {
             let full = first.saturating_mul(2u32.saturating_pow(n)).min(cap);
             let delay = backoff.next(&mut rng);
-            assert!(delay >= full / 2 && delay <= full, "{n}: {delay:?}");
+            assert!(delay >= first / 2 && delay <= full, "{n}: {delay:?}");
         }
         backoff.reset();
         assert!(backoff.next(&mut rng) <= first);

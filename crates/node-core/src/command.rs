@@ -6,6 +6,7 @@ use crate::event::StopCandidate;
 use crate::ids::{
     ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, ExitCode, MessageId, TaskArn,
 };
+use crate::images::{ImageCommand, ImageNotice};
 use crate::leaving::{Announcement, Deadline, Hook, InstanceState, Phase, Signal};
 use crate::pull::PullProgress;
 use crate::spec::{ContainerSpec, NetworkBinding, RegistryAuth, TaskSpec};
@@ -13,6 +14,14 @@ use crate::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
+    /// Which cluster does the compute environment have? Answered by `Home`.
+    FindHome,
+    /// Speak for this cluster from now on, and end the ACS session. `leave` is the container instance in the one before,
+    /// which may be gone.
+    Join {
+        cluster: ClusterRef,
+        leave: Option<ContainerInstanceArn>,
+    },
     /// RegisterContainerInstance; `previous` makes it a re-registration.
     Register {
         previous: Option<ContainerInstanceArn>,
@@ -80,6 +89,8 @@ pub enum Command {
     },
     /// List every container again: events may have been missed. Answered by `DockerUp`.
     Reconcile,
+    /// Cleaning up images.
+    Images(ImageCommand),
     Submit(StateChange),
     SetInstanceState(InstanceState),
     /// DescribeContainerInstances: what does ECS count here?
@@ -195,6 +206,13 @@ pub enum Notice {
         exit_code: Option<ExitCode>,
         reason: Option<String>,
     },
+    /// By its restart policy.
+    Restarting {
+        task: TaskArn,
+        container: ContainerName,
+        exit_code: ExitCode,
+        restarts: u32,
+    },
     /// Reported to ECS.
     Reported(TaskArn, TaskStatus),
     /// ECS refused the report for good; it is not sent again.
@@ -213,6 +231,7 @@ pub enum Notice {
     /// A pull that takes long is under way.
     Pulling(TaskArn, PullProgress),
     CleanedUp(TaskArn),
+    Images(ImageNotice),
     CleanUpFailed(TaskArn, String),
     DockerDown(String),
     DockerUp {
@@ -227,6 +246,16 @@ pub enum Notice {
         cause: String,
         retry_ms: u64,
     },
+    /// The compute environment has another cluster; the node follows when its live tasks are over.
+    HomeMoved {
+        from: ClusterRef,
+        to: ClusterRef,
+        live: usize,
+    },
+    /// The compute environment is not as it should be.
+    HomeTrouble(String),
+    /// A task that came while the node was about to leave for another cluster.
+    TurnedAway(TaskArn),
     ApiRetried {
         call: &'static str,
         error: String,

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::TaskStatus;
 use crate::event::{Observation, Running};
+use crate::health::{Health, HealthStatus};
 use crate::ids::{DockerId, DockerName, ExitCode};
 use crate::pull::PullState;
+use crate::restart::Restarts;
 use crate::spec::{Condition, NetworkBinding};
 use crate::time::Timestamp;
 
@@ -70,11 +72,19 @@ pub struct ContainerState {
     /// Its end is kept from ECS, because the end of the host brought it about.
     #[serde(default)]
     pub withheld: bool,
+    #[serde(default)]
+    pub health: Health,
+    #[serde(default)]
+    pub restarts: Restarts,
     #[serde(skip)]
     pub(crate) op: Option<Op>,
     /// Not before this time is the next operation tried.
     #[serde(skip)]
     pub(crate) retry_at: Option<Timestamp>,
+    /// Docker may be further than this record: a start had no answer, or the process began anew. Until Docker has shown the
+    /// container (or shown that there is none) it is neither started nor given up.
+    #[serde(skip)]
+    pub(crate) unsure: bool,
     #[serde(skip)]
     pub(crate) failures: u32,
     #[serde(skip)]
@@ -107,8 +117,11 @@ impl ContainerState {
             warned: false,
             signalled: false,
             withheld: false,
+            health: Health::default(),
+            restarts: Restarts::default(),
             op: None,
             retry_at: None,
+            unsure: false,
             failures: 0,
             pull: PullState::default(),
         }
@@ -132,6 +145,7 @@ impl ContainerState {
 
     /// Takes in what Docker shows. Late and repeated observations change nothing.
     pub(crate) fn observe(&mut self, seen: &Observation, now: Timestamp) -> Moved {
+        self.unsure = false;
         self.docker_id.get_or_insert_with(|| seen.id.clone());
         if self.bindings.is_empty() {
             self.bindings.clone_from(&seen.bindings);
@@ -202,7 +216,9 @@ impl ContainerState {
             (Condition::Complete, None) if over => Err("it never ran to its end"),
             (Condition::Success, Some(ExitCode(0))) => Ok(over),
             (Condition::Success, _) if over => Err("it did not end with exit code 0"),
-            (Condition::Complete | Condition::Success, _) => Ok(false),
+            (Condition::Healthy, _) if self.health.status == HealthStatus::Healthy => Ok(true),
+            (Condition::Healthy, _) if over => Err("it ended before it was healthy"),
+            (Condition::Complete | Condition::Success | Condition::Healthy, _) => Ok(false),
         }
     }
 }
@@ -220,6 +236,7 @@ mod tests {
             started_at: None,
             finished_at: None,
             bindings: Vec::new(),
+            health: None,
         }
     }
 

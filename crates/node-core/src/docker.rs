@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::command::{Command, Notice};
 use crate::container::{Moved, Op, Stage};
 use crate::event::{Observation, OpFailure, Running};
-use crate::ids::{DockerName, TaskArn};
+use crate::fault::{self, Fault};
+use crate::ids::{DockerName, ExitCode, TaskArn};
 use crate::node::Node;
 use crate::time::Timestamp;
 
@@ -15,8 +16,12 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(30);
 /// Removals tried before a container is left to the operator.
 const REMOVE_TRIES: u32 = 5;
-/// The name that a timed-out Docker call fails with: whether it took effect is unknown.
-const TIMEOUT_ERROR: &str = "DockerTimeoutError";
+/// The names of failures after which it is unknown whether a start took effect: it ran into its limit, or Docker started the
+/// container and would not show it.
+const UNSURE: [&str; 2] = ["DockerTimeoutError", "CannotInspectContainerError"];
+/// The name of a failure to get what a task needs besides Docker. As with amazon-ecs-agent it is the task's reason, by its text
+/// alone, and no container's.
+pub const RESOURCE_ERROR: &str = "ResourceInitializationError";
 
 impl Node {
     /// Docker is there, and these are all its task containers. What runs goes on; what should be there and is not is looked
@@ -33,12 +38,20 @@ impl Node {
         for (name, seen) in &list {
             self.observe(name, seen, now);
         }
+        self.tasks.values_mut().for_each(|task| task.recalled = false);
         let listed: std::collections::BTreeSet<_> = list.into_iter().map(|(name, _)| name).collect();
         let unlisted = self.tasks.values().flat_map(|t| &t.record.containers).filter(|c| {
-            matches!(c.stage, Stage::Created | Stage::Running) && c.op.is_none() && !listed.contains(&c.docker_name)
+            matches!(c.stage, Stage::Created | Stage::Running)
+                && c.op.is_none()
+                && !c.unsure
+                && !listed.contains(&c.docker_name)
         });
         let inspections: Vec<_> = unlisted.map(|c| Command::Inspect { name: c.docker_name.clone() }).collect();
         self.commands.extend(inspections);
+        for container in self.tasks.values_mut().flat_map(|t| &mut t.record.containers) {
+            // What was never made may well be missing from the list.
+            container.unsure &= matches!(container.stage, Stage::Created | Stage::Running);
+        }
         self.touch_all();
     }
 
@@ -76,7 +89,8 @@ impl Node {
             .is_some_and(|c| matches!(c.stage, Stage::Created | Stage::Running));
         if made {
             let reason = "ContainerVanishedError: No container matching saved ID found";
-            self.fail_container(&arn, i, None, Some(reason.to_owned()), now);
+            let code = self.last_exit_code(&arn, i);
+            self.fail_container(&arn, i, code, Some(reason.to_owned()), now);
             self.settle_task(&arn, now);
             self.touch(&arn);
         }
@@ -97,6 +111,13 @@ impl Node {
                 self.observe(name, &seen, now);
             }
             Err(OpFailure::Unreachable(_)) => self.retry_later(&arn, i, now),
+            Err(OpFailure::Refused { name: RESOURCE_ERROR, text }) => {
+                if let Some(task) = self.tasks.get_mut(&arn).filter(|task| task.record.reason.is_empty()) {
+                    task.record.reason = text;
+                }
+                self.fail_container(&arn, i, None, None, now);
+                self.settle_task(&arn, now);
+            }
             Err(failure) => {
                 let error = describe(&failure, "CannotCreateContainerError");
                 self.fail_container(&arn, i, None, Some(error), now);
@@ -111,9 +132,12 @@ impl Node {
             return;
         };
         match result {
-            Ok(seen) => self.observe(name, &seen, now),
-            Err(OpFailure::Unreachable(_)) => self.look_again(&arn, i, now),
-            Err(OpFailure::Refused { name: error, text }) if error == TIMEOUT_ERROR => {
+            Ok(seen) => {
+                self.note_restarted(name, &arn, i);
+                self.observe(name, &seen, now);
+            }
+            Err(OpFailure::Unreachable(_)) => self.start_unanswered(&arn, i, now),
+            Err(OpFailure::Refused { name: error, text }) if UNSURE.contains(&error) || text.ends_with("EOF") => {
                 // It may run after all: stop it, and let what Docker then shows decide.
                 self.blame(&arn, i, format!("{error}: {text}"));
                 self.want_stop(&arn);
@@ -121,7 +145,8 @@ impl Node {
             }
             Err(failure) => {
                 let error = describe(&failure, "CannotStartContainerError");
-                self.fail_container(&arn, i, None, Some(error), now);
+                let code = self.last_exit_code(&arn, i);
+                self.fail_container(&arn, i, code, Some(error), now);
                 self.settle_task(&arn, now);
             }
         }
@@ -133,6 +158,7 @@ impl Node {
         let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) else {
             return;
         };
+        state.unsure = true;
         if let Some(id) = state.docker_id.clone() {
             state.op = Some(Op::Stop);
             self.commands.push_back(Command::Stop { name: name.clone(), id, task: arn.clone(), grace_secs });
@@ -201,6 +227,16 @@ impl Node {
         if state.removed {
             return;
         }
+        self.note_health(&arn, i, seen, now);
+        if self.restarts(name, &arn, i, seen, now) {
+            return;
+        }
+        let Some(task) = self.tasks.get_mut(&arn) else {
+            return;
+        };
+        let Some(state) = task.record.containers.get_mut(i) else {
+            return;
+        };
         let moved = state.observe(seen, now);
         let (stage, op) = (state.stage, state.op);
         match moved {
@@ -252,11 +288,37 @@ impl Node {
         state.retry_at = Some(now.after(self.rng.between(full / 2, full)));
     }
 
-    /// Whether a start that got no answer took effect is unknown. Starting again could run an ended container twice, so the
-    /// node first asks for the whole truth.
-    fn look_again(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
+    /// Whether a start that got no answer took effect is unknown. Starting again could run an ended container twice, and giving
+    /// the container up could leave it running: Docker is asked until it says.
+    fn start_unanswered(&mut self, arn: &TaskArn, i: usize, now: Timestamp) {
+        if let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) {
+            state.unsure = !fault::is(Fault::StartsTwice);
+        }
         self.retry_later(arn, i, now);
-        self.commands.push_back(Command::Reconcile);
+    }
+
+    /// Takes in what a health check says of a container that runs.
+    fn note_health(&mut self, arn: &TaskArn, i: usize, seen: &Observation, now: Timestamp) {
+        let Some(record) = self.tasks.get_mut(arn).map(|task| &mut task.record) else {
+            return;
+        };
+        let (Some(spec), Some(state)) = (record.spec.containers.get(i), record.containers.get_mut(i)) else {
+            return;
+        };
+        let Some(health) = seen.health.as_ref().filter(|_| spec.health_check && seen.running == Running::Running)
+        else {
+            return;
+        };
+        if state.health.take_in(health, now) {
+            // Whoever waits for it is touched with it. A crash loses no more than the time of the change.
+            self.save_task_soon(arn);
+            self.touch(arn);
+        }
+    }
+
+    /// Of a run that its restart policy answered, and that was not followed by another.
+    fn last_exit_code(&self, arn: &TaskArn, i: usize) -> Option<ExitCode> {
+        self.tasks.get(arn)?.record.containers.get(i)?.restarts.last_exit_code()
     }
 
     fn blame(&mut self, arn: &TaskArn, i: usize, error: String) {

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::health::HealthSeen;
+use crate::home::Home;
 use crate::ids::{ClusterRef, ContainerInstanceArn, DockerId, DockerName, ExitCode, InstanceId, MessageId, TaskArn};
-use crate::leaving::{Ailment, Facts, Health, InstanceState, Interruption, Order, Rung, Source, Waiting};
+use crate::images::ImageEvent;
+use crate::leaving::{Ailment, Facts, Finding, InstanceState, Interruption, Order, Rung, Source, Waiting};
 use crate::pull::PullNews;
 use crate::roles::Issued;
 use crate::spec::{NetworkBinding, TaskSpec};
@@ -16,6 +19,8 @@ pub enum Event {
         instance: InstanceId,
         cluster: ClusterRef,
     },
+    /// What Batch says of the compute environment, or why it says nothing of use. A text for people.
+    Home(Result<Home, String>),
     Registered(Result<ContainerInstanceArn, ApiFailure>),
     SessionOpened,
     SessionClosed(CloseCause),
@@ -54,6 +59,7 @@ pub enum Event {
     Started(DockerName, Result<Observation, OpFailure>),
     Stopped(DockerName, Result<Observation, OpFailure>),
     Removed(DockerName, Result<(), OpFailure>),
+    Images(ImageEvent),
     Submitted(TaskArn, Result<(), ApiFailure>),
     InstanceStateSet(InstanceState, Result<(), ApiFailure>),
     Counted(Result<TaskCounts, ApiFailure>),
@@ -77,7 +83,7 @@ pub enum Event {
         id: String,
         at: Timestamp,
     },
-    Health(Ailment, Health),
+    Health(Ailment, Finding),
     Order(Order),
 }
 
@@ -107,6 +113,8 @@ pub enum Incoming {
     Stop(TaskSpec),
     /// The task cannot be understood; the text says why.
     Invalid(String),
+    /// The task is understood, and can never run as it asks to; the text is the task's whole reason.
+    Refused(String),
 }
 
 /// A task that this node runs and that ECS's manifest does not list.
@@ -136,6 +144,8 @@ pub struct Observation {
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     pub bindings: Vec<NetworkBinding>,
+    /// `None`: it has no health check, or nothing was seen of it.
+    pub health: Option<HealthSeen>,
 }
 
 /// The image is here.

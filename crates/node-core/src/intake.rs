@@ -2,6 +2,7 @@
 
 use crate::command::{Command, Notice};
 use crate::event::{Incoming, Payload, PayloadTask, StopCandidate};
+use crate::fault::{self, Fault};
 use crate::ids::{ClusterRef, ContainerInstanceArn, MessageId, TaskArn};
 use crate::node::Node;
 use crate::roles::Roles;
@@ -14,14 +15,19 @@ impl Node {
     /// never acknowledges a payload with an unreadable task, this node records that task as stopped with its reason: the record is as
     /// durable as any other, so ECS need not send it again.
     pub(crate) fn on_payload(&mut self, payload: Payload, now: Timestamp) {
+        let turned_away = self.turns_away(&payload);
         self.session.note_sequence(payload.seq_num);
         let mut issued = Vec::new();
         for mut task in payload.tasks {
+            let known = self.tasks.contains_key(&task.arn);
+            if turned_away && !known && !matches!(task.work, Incoming::Stop(_)) {
+                continue;
+            }
             let arn = task.arn.clone();
             issued.extend(std::mem::take(&mut task.credentials).into_iter().map(|of_task| (arn.clone(), of_task)));
             self.take_in(task, now);
         }
-        if !payload.unaddressed {
+        if !payload.unaddressed && !turned_away {
             self.commands.push_back(Command::Ack {
                 message: payload.message.clone(),
                 cluster: payload.cluster,
@@ -38,7 +44,7 @@ impl Node {
         if self.tasks.contains_key(&arn) {
             match incoming.work {
                 Incoming::Stop(_) => self.want_stop(&arn),
-                Incoming::Run(_) | Incoming::Invalid(_) => {
+                Incoming::Run(_) | Incoming::Invalid(_) | Incoming::Refused(_) => {
                     self.commands.push_back(Command::Notice(Notice::Repeated(arn)));
                 }
             }
@@ -54,22 +60,21 @@ impl Node {
             Incoming::Stop(spec) => {
                 (TaskRecord::stillborn(spec, String::new(), order, now), Notice::StopRequested(arn.clone()))
             }
+            // The misspelling is on ECS's wire (agent/acs/session/payload_responder.go).
             Incoming::Invalid(error) => {
-                let spec = TaskSpec {
-                    arn: arn.clone(),
-                    family: String::new(),
-                    version: String::new(),
-                    containers: Vec::new(),
-                    roles: Roles::default(),
-                };
-                // The misspelling is on ECS's wire (agent/acs/session/payload_responder.go).
                 let reason = format!("UnrecogniedTaskError: Error loading task - {error}");
-                (TaskRecord::stillborn(spec, reason, order, now), Notice::Rejected(arn.clone(), error))
+                (TaskRecord::stillborn(nameless(&arn), reason, order, now), Notice::Rejected(arn.clone(), error))
+            }
+            Incoming::Refused(reason) => {
+                let record = TaskRecord::stillborn(nameless(&arn), reason.clone(), order, now);
+                (record, Notice::Rejected(arn.clone(), reason))
             }
         };
         self.insert(Task::new(record));
         self.commands.push_back(Command::Notice(notice));
-        self.save_task(&arn);
+        if !fault::is(Fault::SavesNothing) {
+            self.save_task(&arn);
+        }
         self.touch(&arn);
         self.work_arrived(now);
     }
@@ -110,7 +115,7 @@ impl Node {
             .tasks
             .values()
             .map(|t| &t.record)
-            .filter(|r| r.stopped_at.is_none() && !r.stop_wanted && !running.contains(r.arn()))
+            .filter(|r| !r.winding_down() && r.stopped_at.is_none() && !running.contains(r.arn()))
             .map(|r| StopCandidate { task: r.arn().clone(), cluster: cluster.clone() })
             .collect();
         self.commands.push_back(Command::Ack { message: message.clone(), cluster, container_instance });
@@ -125,5 +130,16 @@ impl Node {
                 self.want_stop(arn);
             }
         }
+    }
+}
+
+/// A task of which nothing but its ARN is used.
+fn nameless(arn: &TaskArn) -> TaskSpec {
+    TaskSpec {
+        arn: arn.clone(),
+        family: String::new(),
+        version: String::new(),
+        containers: Vec::new(),
+        roles: Roles::default(),
     }
 }

@@ -18,7 +18,12 @@ mod command;
 mod container;
 mod docker;
 mod event;
+pub mod fault;
+mod health;
+mod home;
 mod ids;
+mod image_name;
+mod images;
 mod intake;
 mod leaving;
 mod node;
@@ -26,6 +31,7 @@ mod outbox;
 mod progress;
 mod pull;
 mod record;
+mod restart;
 mod roles;
 mod session;
 mod spec;
@@ -38,29 +44,34 @@ mod view;
 pub use backoff::{Backoff, Rng};
 pub use command::{Command, ContainerChange, Notice, PullMode, StateChange, TaskStatus};
 pub use container::{ContainerState, Stage};
+pub use docker::RESOURCE_ERROR;
 pub use event::{
     ApiFailure, CloseCause, Event, ImagePulled, Incoming, Observation, OpFailure, Payload, PayloadTask, Running,
     StopCandidate, TaskCounts,
 };
+pub use health::{Health, HealthSeen, HealthStatus};
+pub use home::Home;
 pub use ids::{
     ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, EndpointId, ExitCode,
     InstanceId, Mebibytes, MessageId, TaskArn,
 };
+pub use images::{HeldImage, ImageCommand, ImageEvent, ImageNotice, ImagePolicy, ImageUse};
 pub use leaving::{
-    Ailment, Announcement, AtMinSize, Boot, Cause, Deadline, DrainReason, Ending, Facts, GroupFacts, Happening, Health,
-    Hold, Hook, InstanceState, Interruption, JobNow, LEAD_ENV, LEAD_LABEL, Ladder, LeavingPolicy, LeavingRecord,
-    LeavingStatus, Order, Permission, Phase, Plan, Reaction, Refused, Retries, Rung, SIGNAL_ENV, SIGNAL_LABEL, Signal,
-    Source, SpotAction, Standing, UnknownSignal, Waiting,
+    Ailment, Announcement, AtMinSize, Boot, Cause, Deadline, DrainReason, Ending, Facts, Finding, GroupFacts,
+    Happening, Hold, Hook, InstanceState, Interruption, JobNow, LEAD_ENV, LEAD_LABEL, Ladder, LeavingPolicy,
+    LeavingRecord, LeavingStatus, Order, Permission, Phase, Plan, Reaction, Refused, Retries, Rung, SIGNAL_ENV,
+    SIGNAL_LABEL, Signal, Source, SpotAction, Standing, UnknownSignal, Waiting,
 };
 pub use node::{Node, Policy, PullBehavior};
 pub use pull::{PullNews, PullProgress};
 pub use record::{NodeRecord, Save, Saved};
+pub use restart::{RestartPolicy, Restarts};
 pub use roles::{Issued, RoleKind, Roles};
 pub use spec::{
     AsmAuth, Bind, Condition, ContainerSpec, Dependency, EcrAuth, JobLabel, NetworkBinding, PortMapping, Protocol,
-    RegistryAuth, TaskSpec,
+    RegistryAuth, SecretProvider, SecretRef, SecretTarget, TaskSpec,
 };
 pub use status::{ContainerView, NodeStatus, TaskView};
 pub use task::TaskRecord;
-pub use telemetry::{Reconnect, RunningTask};
+pub use telemetry::{Reconnect, RunningContainer, RunningTask};
 pub use time::Timestamp;

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::backoff::Rng;
 use crate::command::Command;
+use crate::container::Stage;
 use crate::event::Event;
+use crate::home::HomeWatch;
 use crate::ids::{ClusterRef, DockerName, InstanceId, TaskArn};
+use crate::images::Cleaning;
 use crate::leaving::{InstanceState, Leaving, LeavingPolicy, LeavingRecord, Phase, Rung};
 use crate::progress::Slots;
 use crate::record::{NodeRecord, Save, Saved};
@@ -68,7 +71,9 @@ pub struct Node {
     pub(crate) slots: Slots,
     pub(crate) reconcile_at: Option<Timestamp>,
     pub(crate) session: Session,
+    pub(crate) home: HomeWatch,
     pub(crate) leaving: Leaving,
+    pub(crate) cleaning: Cleaning,
     pub(crate) commands: VecDeque<Command>,
     touched: BTreeSet<TaskArn>,
     unsaved_tasks: BTreeSet<TaskArn>,
@@ -97,7 +102,9 @@ impl Node {
             docker_asked: false,
             reconcile_at: None,
             session: Session::default(),
+            home: HomeWatch::default(),
             leaving: Leaving::default(),
+            cleaning: Cleaning::default(),
             commands: VecDeque::new(),
             touched: BTreeSet::new(),
             unsaved_tasks: BTreeSet::new(),
@@ -106,17 +113,20 @@ impl Node {
             unsaved_node: false,
             clear_first: false,
         };
-        for record in saved.tasks {
+        for mut record in saved.tasks {
+            record.containers.iter_mut().for_each(|c| c.unsure = c.stage != Stage::Stopped);
             node.next_order = node.next_order.max(record.order + 1);
-            node.insert(Task::new(record));
+            node.insert(Task::recalled(record));
         }
         node
     }
 
     /// Takes in one event. What follows from it is in [`Node::take_saves`] and [`Node::next_command`].
     pub fn handle(&mut self, event: Event, now: Timestamp) {
+        self.doubt_home(&event, now);
         match event {
             Event::Identified { instance, cluster } => self.on_identified(instance, cluster, now),
+            Event::Home(found) => self.on_home(found, now),
             Event::Registered(result) => self.on_registered(result, now),
             Event::SessionOpened => self.on_session_opened(now),
             Event::SessionClosed(cause) => self.on_session_closed(cause, now),
@@ -136,6 +146,7 @@ impl Node {
             Event::Started(name, result) => self.on_started(&name, result, now),
             Event::Stopped(name, result) => self.on_stopped(&name, result, now),
             Event::Removed(name, result) => self.on_removed(&name, result, now),
+            Event::Images(event) => self.on_images(event, now),
             Event::Submitted(task, result) => self.on_submitted(&task, result, now),
             Event::InstanceStateSet(state, result) => {
                 self.on_instance_state_set(state, result, now);
@@ -171,6 +182,9 @@ impl Node {
             self.reconcile_at = Some(now.after(RECONCILE_EVERY));
             self.commands.push_back(Command::Reconcile);
         }
+        if self.identified {
+            self.clean_images(now);
+        }
         self.session_timeout(now);
         self.settle(now);
     }
@@ -186,7 +200,13 @@ impl Node {
         }
         let tasks = self.tasks.values().filter_map(|t| self.task_wakes_at(t));
         let reconcile = self.reconcile_at.filter(|_| self.docker_up);
-        tasks.chain(reconcile).chain(self.session.wakes_at()).chain(self.leaving_wakes_at()).min()
+        tasks
+            .chain(reconcile)
+            .chain(self.images_wake_at())
+            .chain(self.session.wakes_at())
+            .chain(self.leaving_wakes_at())
+            .chain(self.home_wakes_at())
+            .min()
     }
 
     /// What must be durable before the next command is carried out.
@@ -232,9 +252,8 @@ impl Node {
     fn task_wakes_at(&self, task: &Task) -> Option<Timestamp> {
         let containers = &task.record.containers;
         let retry = containers.iter().filter(|_| self.docker_up).filter_map(|c| c.retry_at).min();
-        let submit = (task.in_flight.is_none() && self.can_submit())
-            .then(|| task.record.report().map(|_| task.submit_after))
-            .flatten();
+        let submit =
+            (task.in_flight.is_none() && self.can_submit()).then(|| task.report().map(|_| task.submit_after)).flatten();
         let cleanup = task.cleanup_due(&self.policy).filter(|_| self.docker_up);
         retry.into_iter().chain(submit).chain(cleanup).min()
     }
@@ -246,6 +265,8 @@ impl Node {
             return;
         }
         self.advance_touched(now);
+        self.look_home(now);
+        self.follow(now);
         self.leave(now);
         self.advance_touched(now);
         self.pump_outbox(now);
@@ -269,21 +290,20 @@ impl Node {
             self.record = None;
         }
         let moved = self.record.as_ref().is_some_and(|r| r.cluster != cluster);
-        if moved && self.live_tasks() > 0 {
-            self.commands.push_back(Command::Exit {
-                code: 5,
-                reason: format!(
-                    "this host still runs tasks of another cluster than {cluster}; let them end under the old configuration first"
-                ),
-            });
-            return;
-        }
+        let live = self.live_tasks();
         match &mut self.record {
-            Some(record) if !moved => record.cluster = cluster,
+            Some(_) if !moved => {}
+            // Tasks of the cluster before end there first.
+            Some(record) if live > 0 => {
+                let old = record.cluster.clone();
+                self.choose(cluster);
+                self.commands.push_back(Command::Join { cluster: old, leave: None });
+            }
             _ => {
                 self.record = Some(NodeRecord {
                     instance,
                     cluster,
+                    moving_to: None,
                     container_instance: None,
                     phase: Phase::Registering,
                     phase_since: now,
@@ -292,6 +312,7 @@ impl Node {
                     manifest_seq: 0,
                     pulled_images: BTreeSet::new(),
                     leaving: LeavingRecord::default(),
+                    images: BTreeMap::new(),
                 });
             }
         }
@@ -299,6 +320,7 @@ impl Node {
         self.save_node();
         self.note_boot(now);
         self.touch_all();
+        self.watch_home(now);
         self.start_registering();
     }
 
@@ -344,5 +366,9 @@ impl Node {
 }
 
 #[cfg(test)]
-#[path = "node_tests.rs"]
+#[path = "node_tests/mod.rs"]
 pub(crate) mod tests;
+
+#[cfg(test)]
+#[path = "doubt_tests.rs"]
+mod doubt_tests;

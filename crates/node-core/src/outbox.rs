@@ -16,15 +16,16 @@ use crate::time::Timestamp;
 const IN_FLIGHT_MAX: usize = 10;
 /// The longest wait stays under 5 s, so that reports flow again within seconds of the service's recovery.
 pub(crate) const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_millis(4_000));
-/// A throttled fleet must not hammer on: it waits at least this much longer.
+/// A throttled fleet must not hammer on: each waits up to this much longer.
 const THROTTLED_EXTRA: Duration = Duration::from_secs(2);
-/// Without permission there is no hurry; someone has to act first.
+/// Without permission there is no hurry, as someone has to act first: up to this much longer.
 const DENIED_EXTRA: Duration = Duration::from_secs(15);
 
 impl Node {
-    /// Requests that may be added to those in flight; none before the host is registered.
+    /// Requests that may be added to those in flight; none before the host is registered, unless its registration is gone
+    /// with a cluster that it is about to leave.
     fn outbox_room(&self) -> usize {
-        if self.record.as_ref().is_none_or(|r| r.container_instance.is_none()) {
+        if self.record.as_ref().is_none_or(|r| r.container_instance.is_none() && r.moving_to.is_none()) {
             return 0;
         }
         let in_flight = self.tasks.values().filter(|t| t.in_flight.is_some()).count();
@@ -52,7 +53,7 @@ impl Node {
             let Some(task) = self.tasks.get_mut(&arn) else {
                 continue;
             };
-            let Some(change) = task.record.report() else {
+            let Some(change) = task.report() else {
                 continue;
             };
             if room == 0 {

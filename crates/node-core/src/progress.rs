@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::command::{Command, Notice, PullMode};
 use crate::container::{Op, Stage};
+use crate::fault::{self, Fault};
 use crate::ids::{DockerName, ExitCode, TaskArn};
 use crate::node::{Node, Policy, PullBehavior};
 use crate::roles::RoleKind;
-use crate::spec::{ContainerSpec, Dependency};
+use crate::spec::{Condition, ContainerSpec, Dependency};
 use crate::task::{Task, TaskRecord};
 use crate::time::Timestamp;
 
@@ -49,6 +50,8 @@ enum Step {
     Pull,
     Queue,
     Stop,
+    /// Docker must be asked first how far it is.
+    Look,
     /// Over without Docker's help.
     Fail(Option<ExitCode>, Option<String>),
     /// It is over, was reported, and has been kept for as long as it was to be.
@@ -72,7 +75,11 @@ impl Node {
         let cleanup = task.cleanup_due(&self.policy).is_some_and(|at| at <= now);
         let mut failed = false;
         for i in 0..task.record.containers.len() {
-            let Some(step) = self.tasks.get(arn).and_then(|t| next_step(&t.record, i, self.docker_up, cleanup, now))
+            let Some(step) = self
+                .tasks
+                .get(arn)
+                .and_then(|t| next_step(t, i, self.docker_up, cleanup, now))
+                .filter(|step| !matches!(step, Step::Pull) || !self.cleaning.under_way())
             else {
                 continue;
             };
@@ -85,7 +92,7 @@ impl Node {
             return;
         }
         if cleanup {
-            self.finish_cleanup(arn);
+            self.finish_cleanup(arn, now);
         }
     }
 
@@ -129,6 +136,11 @@ impl Node {
                     self.slots.starts.push_back(name);
                 }
                 (Op::Queued, None)
+            }
+            Step::Look => {
+                self.retry_later(arn, i, now);
+                self.commands.push_back(Command::Inspect { name });
+                return;
             }
             Step::Stop => {
                 let Some(id) = id else { return };
@@ -192,7 +204,7 @@ impl Node {
                     let (task, container) = (Box::new(spec), Box::new(container));
                     Command::Create { name, task, container }
                 }
-                (Stage::Created, Some(id)) => {
+                (Stage::Created | Stage::Running, Some(id)) => {
                     state.op = Some(Op::Start);
                     Command::Start { name, id, task: arn, published: !container.ports.is_empty() }
                 }
@@ -239,7 +251,7 @@ impl Node {
                 task: arn.clone(),
                 container: spec.name.clone(),
                 exit_code: state.exit_code,
-                reason: state.reason.clone(),
+                reason: state.reason.clone().or_else(|| Some(record.reason.clone()).filter(|text| !text.is_empty())),
             }));
         }
     }
@@ -256,7 +268,7 @@ impl Node {
         self.save_task(arn);
     }
 
-    fn finish_cleanup(&mut self, arn: &TaskArn) {
+    fn finish_cleanup(&mut self, arn: &TaskArn, now: Timestamp) {
         let Some(task) = self.tasks.get_mut(arn) else {
             return;
         };
@@ -264,6 +276,7 @@ impl Node {
             return;
         }
         task.record.shrink();
+        self.note_images_of(arn, now);
         self.drop_credentials(arn, RoleKind::Task);
         self.drop_credentials(arn, RoleKind::Execution);
         self.commands.push_back(Command::Notice(Notice::CleanedUp(arn.clone())));
@@ -297,30 +310,35 @@ impl Task {
     /// When this task's containers are to be removed, or its memory dropped: after it was reported, never before.
     pub(crate) fn cleanup_due(&self, policy: &Policy) -> Option<Timestamp> {
         let stopped = self.record.stopped_at?;
-        if self.record.live() {
+        if self.record.live() || fault::is(Fault::NeverCleansUp) {
             return None;
         }
         if self.record.cleaned {
             return Some(stopped.after(REMEMBER_FOR));
         }
-        // While a removal is under way or waits for its retry, the clock alone has nothing to add.
-        let removing = self.record.containers.iter().any(|c| c.op == Some(Op::Remove) || c.retry_at.is_some());
-        (!removing).then(|| stopped.after(policy.cleanup_wait))
+        // While an operation is under way (a removal, or a start whose answer is slower than the container's end) or waits for
+        // its retry, the clock alone has nothing to add.
+        let busy = self.record.containers.iter().any(|c| c.op.is_some() || c.retry_at.is_some());
+        (!busy).then(|| stopped.after(policy.cleanup_wait))
     }
 }
 
-fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now: Timestamp) -> Option<Step> {
+fn next_step(task: &Task, i: usize, docker_up: bool, cleanup: bool, now: Timestamp) -> Option<Step> {
+    let record = &task.record;
     let (spec, state) = (record.spec.containers.get(i)?, record.containers.get(i)?);
     if state.stage == Stage::Stopped {
         // By name and whether or not one is known: a create that timed out may have made it after all.
         let removable = cleanup && !state.removed;
         return (removable && docker_up && state.op.is_none()).then_some(Step::Remove);
     }
-    if !state.free(now) {
-        return None;
+    if state.unsure {
+        return (docker_up && state.free(now)).then_some(Step::Look);
     }
     if record.winding_down() {
-        return wind_down(record, spec, i, docker_up);
+        return wind_down(record, spec, i, docker_up, now);
+    }
+    if !state.free(now) {
+        return None;
     }
     if !docker_up || state.op == Some(Op::Queued) {
         return None;
@@ -336,13 +354,23 @@ fn next_step(record: &TaskRecord, i: usize, docker_up: bool, cleanup: bool, now:
                 Some(format!("CannotStartContainerError: dependency graph: {why}")),
             )),
         },
+        Stage::Running if state.restarts.due => Some(Step::Queue),
         Stage::Running | Stage::Stopped => None,
     }
 }
 
-/// A container that has not run is simply over; one that runs is stopped once nothing that depends on it runs any more.
-fn wind_down(record: &TaskRecord, spec: &ContainerSpec, i: usize, docker_up: bool) -> Option<Step> {
+/// A container that has not run is simply over, whatever it waited for; one that runs is stopped once nothing that depends on
+/// it runs any more.
+fn wind_down(record: &TaskRecord, spec: &ContainerSpec, i: usize, docker_up: bool, now: Timestamp) -> Option<Step> {
     let state = record.containers.get(i)?;
+    match (state.stage, state.op) {
+        // A pull under way goes on for whoever wants the image next.
+        (Stage::Waiting, _) => return Some(Step::Fail(None, unpulled(record))),
+        (Stage::Pulled, None) => return Some(Step::Fail(None, None)),
+        // What Docker may have started is for Docker to tell.
+        _ if !state.free(now) => return None,
+        _ => {}
+    }
     if state.stage < Stage::Running {
         return Some(Step::Fail(None, None));
     }
@@ -352,6 +380,15 @@ fn wind_down(record: &TaskRecord, spec: &ContainerSpec, i: usize, docker_up: boo
     (docker_up && !depended_on && state.op.is_none()).then_some(Step::Stop)
 }
 
+/// Name and wording are amazon-ecs-agent's (agent/engine/errors.go).
+fn unpulled(record: &TaskRecord) -> Option<String> {
+    let reason = || {
+        let arn = record.arn();
+        format!("TaskStoppedBeforePullBeginError: Task stopped before image pull could begin for task: {arn}")
+    };
+    record.pull_started_at.is_none().then(reason)
+}
+
 fn dependencies(record: &TaskRecord, wanted: &[Dependency]) -> Result<bool, String> {
     let mut ready = true;
     for dependency in wanted {
@@ -359,6 +396,10 @@ fn dependencies(record: &TaskRecord, wanted: &[Dependency]) -> Result<bool, Stri
         let other = at
             .and_then(|i| record.containers.get(i))
             .ok_or_else(|| format!("there is no container {}", dependency.container))?;
+        let checked = at.and_then(|i| record.spec.containers.get(i)).is_some_and(|c| c.health_check);
+        if dependency.condition == Condition::Healthy && !checked {
+            return Err(format!("container {} has no health check", dependency.container));
+        }
         ready &= other
             .satisfies(dependency.condition)
             .map_err(|why| format!("container {}: {why}", dependency.container))?;

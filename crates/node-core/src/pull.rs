@@ -11,6 +11,7 @@ use crate::docker::describe;
 use crate::event::{ImagePulled, OpFailure};
 use crate::ids::{DockerName, TaskArn};
 use crate::node::{Node, PullBehavior};
+use crate::task::Task;
 use crate::time::Timestamp;
 
 /// amazon-ecs-agent tries as often. It shares one backoff among all images; here each pull has its own.
@@ -68,7 +69,10 @@ impl Node {
         let Some((arn, i)) = self.op_ended(name, Op::Pull) else {
             return;
         };
+        let over = |task: &Task| task.record.containers.get(i).is_none_or(|c| c.stage == Stage::Stopped);
         match result {
+            // It was stopped meanwhile: the image is here for others, and a failure is nobody's.
+            _ if self.tasks.get(&arn).is_none_or(over) => {}
             Ok(image) => self.image_is_here(&arn, i, image, now),
             Err(OpFailure::Unreachable(_)) => self.retry_later(&arn, i, now),
             Err(failure) => self.pull_refused(&arn, i, &failure, now),
@@ -96,6 +100,10 @@ impl Node {
     }
 
     fn image_is_here(&mut self, arn: &TaskArn, i: usize, image: ImagePulled, now: Timestamp) {
+        let name = self.tasks.get(arn).and_then(|t| t.record.spec.containers.get(i)).map(|c| c.image.clone());
+        if let Some(name) = name {
+            self.note_image(&name, image.digest.as_deref(), image.from_registry, now);
+        }
         let Some(task) = self.tasks.get_mut(arn) else {
             return;
         };
@@ -122,6 +130,13 @@ impl Node {
     /// could not be found out: a mirror may serve images and no digests.
     fn pull_refused(&mut self, arn: &TaskArn, i: usize, failure: &OpFailure, now: Timestamp) {
         let error = describe(failure, "CannotPullContainerError");
+        if !of_manifest(failure)
+            && !is_named_final(failure)
+            && let Some(task) = self.tasks.get_mut(arn)
+        {
+            // The pull itself was begun, and this is its end.
+            task.record.pull_stopped_at = Some(now);
+        }
         let goes_on = matches!(self.policy.pull_behavior, PullBehavior::Default | PullBehavior::PreferCached);
         let Some(state) = self.tasks.get_mut(arn).and_then(|t| t.record.containers.get_mut(i)) else {
             return;

@@ -30,8 +30,8 @@ fn what_may_yet_work_is_tried_five_times_with_growing_delays() {
         assert_eq!(pull(&hand.next_due()), Some(false));
         waited.push(hand.now.since(before).as_millis());
     }
-    assert!((550..=1100).contains(&waited[0]) && waited[3] >= 2500, "{waited:?}");
-    assert!(waited.iter().all(|ms| *ms <= 5000), "{waited:?}");
+    assert!((550..=1100).contains(&waited[0]), "{waited:?}");
+    assert!(waited.iter().all(|ms| (550..=5000).contains(ms)) && waited.iter().max() > Some(&1100), "{waited:?}");
     let commands = hand.on(Event::Pulled(name, refused("CannotPullImageManifestError", "connection refused")));
     let change = submitted(&commands).unwrap();
     assert_eq!(change.status, TaskStatus::Stopped);

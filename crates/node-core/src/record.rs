@@ -1,10 +1,11 @@
 //! What must survive a crash.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterRef, ContainerInstanceArn, InstanceId, TaskArn};
+use crate::images::ImageUse;
 use crate::leaving::{InstanceState, LeavingRecord, Phase};
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
@@ -30,6 +31,9 @@ pub struct Saved {
 pub struct NodeRecord {
     pub instance: InstanceId,
     pub cluster: ClusterRef,
+    /// The compute environment's new cluster, while tasks of the old one are left here.
+    #[serde(default)]
+    pub moving_to: Option<ClusterRef>,
     pub container_instance: Option<ContainerInstanceArn>,
     pub phase: Phase,
     pub phase_since: Timestamp,
@@ -43,4 +47,7 @@ pub struct NodeRecord {
     pub pulled_images: BTreeSet<String>,
     #[serde(default)]
     pub leaving: LeavingRecord,
+    /// The images that this node may remove, by name and by digest.
+    #[serde(default)]
+    pub images: BTreeMap<String, ImageUse>,
 }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
+use crate::fault::{self, Fault};
 use crate::ids::{CredentialsId, MessageId, TaskArn};
 use crate::node::Node;
 
@@ -71,6 +72,9 @@ impl Node {
     pub(crate) fn adopt_credentials(&mut self, message: MessageId, arn: &TaskArn, issued: Issued) {
         let Issued { role, id, expiration } = issued;
         let Some(task) = self.tasks.get_mut(arn) else { return };
+        if fault::is(Fault::SavesSecret) {
+            task.record.reason.push_str(&expiration);
+        }
         let over = match role {
             RoleKind::Task => task.record.stopped_at.is_some(),
             RoleKind::Execution => task.record.cleaned,
@@ -91,7 +95,7 @@ impl Node {
     /// logs may still be flushed, are gone.
     pub(crate) fn drop_credentials(&mut self, arn: &TaskArn, role: RoleKind) {
         let id = self.tasks.get_mut(arn).and_then(|task| task.record.spec.roles.slot(role).take());
-        self.commands.extend(id.map(Command::DropCredentials));
+        self.commands.extend(id.filter(|_| !fault::is(Fault::KeepsCredentials)).map(Command::DropCredentials));
     }
 }
 

@@ -32,6 +32,10 @@ pub(crate) struct Session {
     registering: bool,
     /// This process has registered: calls about the container instance make sense.
     pub(crate) registered: bool,
+    /// A session was asked for, and its end has not been heard.
+    connected: bool,
+    /// Register when the session has ended.
+    register_next: bool,
     /// ECS does not know this container instance any more.
     inactive: bool,
     newest_sequence: i64,
@@ -50,6 +54,8 @@ impl Default for Session {
             register_backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             registering: false,
             registered: false,
+            connected: false,
+            register_next: false,
             inactive: false,
             newest_sequence: 0,
             verification: None,
@@ -60,6 +66,15 @@ impl Default for Session {
 impl Session {
     pub(crate) fn wakes_at(&self) -> Option<Timestamp> {
         self.connect_at.into_iter().chain(self.register_at).min()
+    }
+
+    pub(crate) fn is_registering(&self) -> bool {
+        self.registering
+    }
+
+    /// The node has left the cluster that this session is of.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.register_next
     }
 
     pub(crate) fn note_sequence(&mut self, seq: i64) {
@@ -128,6 +143,11 @@ impl Node {
 
     fn registration_failed(&mut self, failure: ApiFailure, now: Timestamp) {
         let previous = self.record.as_mut().and_then(|r| r.container_instance.take());
+        if self.is_moving() && matches!(failure, ApiFailure::Gone(_)) {
+            // Nobody is there any more. What runs here ends, and then the node registers elsewhere.
+            self.save_node();
+            return;
+        }
         match (failure, previous) {
             // The old registration is void (deregistered, or another cluster's): begin anew, unless the host itself changed.
             (ApiFailure::Gone(error) | ApiFailure::Rejected(error), Some(_))
@@ -169,6 +189,7 @@ impl Node {
     fn connect(&mut self) {
         self.session.connect_at = None;
         if let Some(arn) = self.record.as_ref().and_then(|r| r.container_instance.clone()) {
+            self.session.connected = true;
             self.commands
                 .push_back(Command::Connect { container_instance: arn, send_credentials: !self.session.had_one });
         }
@@ -184,8 +205,13 @@ impl Node {
     pub(crate) fn on_session_closed(&mut self, cause: CloseCause, now: Timestamp) {
         let lived = if self.session.open { now.since(self.session.opened_at) } else { Duration::ZERO };
         self.session.open = false;
+        self.session.connected = false;
         self.note_session(false, now);
         if self.phase() == Phase::Terminating {
+            return;
+        }
+        if std::mem::take(&mut self.session.register_next) {
+            self.start_registering();
             return;
         }
         if lived >= GOOD_SESSION {
@@ -211,9 +237,38 @@ impl Node {
         self.reregister_if_free();
     }
 
+    /// Registers in another cluster: nothing of the old registration holds. Two sessions at once would hear two clusters, so the
+    /// old one ends first.
+    pub(crate) fn begin_anew(&mut self) {
+        let session = &mut self.session;
+        session.registered = false;
+        session.inactive = false;
+        session.newest_sequence = 0;
+        session.verification = None;
+        session.connect_at = None;
+        session.register_at = None;
+        session.register_backoff.reset();
+        session.connect_backoff.reset();
+        session.register_next = session.connected;
+        if !session.connected {
+            self.start_registering();
+        }
+    }
+
+    /// Registers, if nothing of the kind is under way.
+    pub(crate) fn resume_registering(&mut self) {
+        let unknown = self.record.as_ref().is_some_and(|r| r.container_instance.is_none());
+        if unknown && self.session.register_at.is_none() && !self.session.connected {
+            self.start_registering();
+        }
+    }
+
     /// A host that ECS has deregistered and that runs nothing registers again at once; one with tasks first lets them end.
     fn reregister_if_free(&mut self) {
-        if !self.session.inactive || self.live_tasks() > 0 || self.session.registering {
+        // ECS hangs up on an instance that deregisters before it answers the call: the host is leaving, not to join again.
+        let leaving = matches!(self.phase(), Phase::Deregistering | Phase::Terminating);
+        let busy = self.live_tasks() > 0 || self.session.registering || self.is_moving();
+        if leaving || !self.session.inactive || busy {
             return;
         }
         self.session.inactive = false;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ContainerName, DockerName, Mebibytes, TaskArn};
+use crate::restart::RestartPolicy;
 use crate::roles::Roles;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,44 @@ pub struct ContainerSpec {
     /// `None`: as the host, with whatever login it has of its own.
     #[serde(default)]
     pub registry_auth: Option<RegistryAuth>,
+    /// Docker's health check of it is reported (`healthCheckType` `docker`).
+    #[serde(default)]
+    pub health_check: bool,
+    #[serde(default)]
+    pub restart_policy: Option<RestartPolicy>,
+    /// What is to be fetched with the execution role before the container is made.
+    #[serde(default)]
+    pub secrets: Vec<SecretRef>,
+    /// The UUIDs of the GPUs that are this container's.
+    #[serde(default)]
+    pub gpus: Vec<String>,
+}
+
+/// Where a secret is, and what it is to become. It holds none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRef {
+    /// Of the environment variable, or of the log driver's option.
+    pub name: String,
+    /// A parameter's name or ARN, or a secret's ARN with what may follow it.
+    pub value_from: String,
+    /// Empty is the host's own.
+    pub region: String,
+    pub provider: SecretProvider,
+    pub target: SecretTarget,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretProvider {
+    /// Systems Manager's Parameter Store.
+    Ssm,
+    /// Secrets Manager.
+    Asm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretTarget {
+    Environment,
+    LogDriver,
 }
 
 /// How a container's image is to be asked for (`registryAuthentication`). It holds no secret.
@@ -133,6 +172,8 @@ pub enum Condition {
     Complete,
     /// The other container has exited with code 0.
     Success,
+    /// The other container's health check has passed.
+    Healthy,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

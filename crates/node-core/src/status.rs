@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::TaskStatus;
 use crate::container::{Op, Stage};
+use crate::health::HealthStatus;
 use crate::ids::{ClusterRef, ContainerInstanceArn, ContainerName, DockerId, ExitCode, InstanceId, TaskArn};
 use crate::leaving::{LeavingStatus, Phase};
 use crate::node::Node;
@@ -54,6 +55,12 @@ pub struct ContainerView {
     pub exit_code: Option<ExitCode>,
     pub reason: Option<String>,
     pub started_at: Option<Timestamp>,
+    /// Where it has a health check.
+    #[serde(default)]
+    pub health: Option<HealthStatus>,
+    /// Where it has a restart policy.
+    #[serde(default)]
+    pub restarts: Option<u32>,
     /// While its image is pulled.
     pub pull: Option<PullProgress>,
 }
@@ -71,7 +78,7 @@ impl Node {
             container_instance: record.and_then(|r| r.container_instance.clone()),
             phase: self.phase(),
             since: record.map_or(self.started_at, |r| r.phase_since),
-            why: self.why(now),
+            why: self.why(now) + &self.home_remark(),
             session_open: self.session.open,
             docker_up: self.docker_up,
             leaving: self.leaving_status(),
@@ -105,6 +112,8 @@ fn view(task: &crate::task::Task) -> TaskView {
                 exit_code: state.exit_code,
                 reason: state.reason.clone(),
                 started_at: state.started_at,
+                health: spec.health_check.then_some(state.health.status),
+                restarts: spec.restart_policy.as_ref().map(|_| state.restarts.count),
                 pull: state.pull.progress.clone().filter(|_| state.op == Some(Op::Pull)),
             })
             .collect(),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::backoff::Backoff;
 use crate::command::{ContainerChange, StateChange, TaskStatus};
 use crate::container::{ContainerState, Stage};
+use crate::fault::{self, Fault};
 use crate::ids::{ContainerName, TaskArn};
 use crate::outbox;
 use crate::spec::TaskSpec;
@@ -115,7 +116,6 @@ impl TaskRecord {
             .iter()
             .zip(&self.containers)
             .filter(|(spec, state)| spec.essential && state.stage == Stage::Stopped)
-            .filter(|(_, state)| state.started_at.is_some())
             .filter_map(|(_, state)| state.finished_at)
             .min();
         if self.execution_stopped_at.is_none() {
@@ -144,9 +144,10 @@ impl TaskRecord {
         if status == self.sent && news.is_empty() {
             return None;
         }
+        let back = fault::is(Fault::StepsBack) && status == self.sent;
         Some(StateChange {
             task: self.spec.arn.clone(),
-            status: status.max(TaskStatus::Pending),
+            status: if back { TaskStatus::Pending } else { status.max(TaskStatus::Pending) },
             reason: self.reason.clone(),
             containers: news,
             pull_started_at: self.pull_stopped_at.and(self.pull_started_at),
@@ -175,6 +176,7 @@ impl TaskRecord {
             container.command.clear();
             container.docker_config = None;
             container.docker_host_config = None;
+            container.secrets.clear();
         }
     }
 }
@@ -184,7 +186,7 @@ fn container_change(name: ContainerName, state: &ContainerState) -> ContainerCha
         name,
         status: state.status(),
         runtime_id: state.docker_id.clone(),
-        exit_code: state.exit_code,
+        exit_code: state.exit_code.filter(|_| !fault::is(Fault::NoCode)),
         reason: state.reason.clone(),
         image_digest: state.image_digest.clone(),
         bindings: state.bindings.clone(),
@@ -195,6 +197,8 @@ fn container_change(name: ContainerName, state: &ContainerState) -> ContainerCha
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) record: TaskRecord,
+    /// An earlier process's: what its last step did is not on record, so it may be further until Docker has told.
+    pub(crate) recalled: bool,
     /// The one request under way.
     pub(crate) in_flight: Option<StateChange>,
     pub(crate) submit_after: Timestamp,
@@ -203,7 +207,18 @@ pub(crate) struct Task {
 
 impl Task {
     pub(crate) fn new(record: TaskRecord) -> Self {
-        Self { record, in_flight: None, submit_after: Timestamp(0), backoff: outbox::RETRY }
+        Self { record, recalled: false, in_flight: None, submit_after: Timestamp(0), backoff: outbox::RETRY }
+    }
+
+    /// A task that an earlier process left behind.
+    pub(crate) fn recalled(record: TaskRecord) -> Self {
+        Self { recalled: true, ..Self::new(record) }
+    }
+
+    /// The next thing to tell ECS, if there is one that is certain: it may have been told more than is on record.
+    pub(crate) fn report(&self) -> Option<StateChange> {
+        let change = self.record.report()?;
+        (!self.recalled || change.status == TaskStatus::Stopped).then_some(change)
     }
 }
 
@@ -221,7 +236,7 @@ mod tests {
         record.settle(now);
         let change = record.report().unwrap();
         assert_eq!(change.status, TaskStatus::Stopped);
-        assert_eq!(change.execution_stopped_at, None, "it never ran");
+        assert_eq!(change.execution_stopped_at, Some(now), "as amazon-ecs-agent has it, whether it ran or not");
         record.confirm(&change);
         assert_eq!(record.report(), None, "nothing after STOPPED");
     }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use crate::backoff::{Backoff, Rng};
 use crate::container::Stage;
 use crate::event::CloseCause;
+use crate::health::HealthStatus;
 use crate::ids::{ContainerName, DockerId, TaskArn};
 use crate::node::Node;
+use crate::time::Timestamp;
 
 /// A session that lived this long was a good one: the next failure starts with the shortest delay again.
 const GOOD_SESSION: Duration = Duration::from_secs(60);
@@ -24,7 +26,17 @@ pub struct RunningTask {
     pub family: String,
     pub version: String,
     /// Those that run, in the order of the task definition.
-    pub containers: Vec<(ContainerName, DockerId)>,
+    pub containers: Vec<RunningContainer>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningContainer {
+    pub name: ContainerName,
+    pub id: DockerId,
+    /// Where its health check is to be reported. `None` for the time of a status that has not changed yet.
+    pub health: Option<(HealthStatus, Option<Timestamp>)>,
+    /// Where it has a restart policy: how often it was restarted.
+    pub restarts: Option<u32>,
 }
 
 impl Node {
@@ -36,7 +48,14 @@ impl Node {
             let pairs = record.spec.containers.iter().zip(&record.containers);
             let containers: Vec<_> = pairs
                 .filter(|(_, state)| state.stage == Stage::Running)
-                .filter_map(|(spec, state)| Some((spec.name.clone(), state.docker_id.clone()?)))
+                .filter_map(|(spec, state)| {
+                    Some(RunningContainer {
+                        name: spec.name.clone(),
+                        id: state.docker_id.clone()?,
+                        health: spec.health_check.then_some((state.health.status, state.health.since)),
+                        restarts: spec.restart_policy.as_ref().map(|_| state.restarts.count),
+                    })
+                })
                 .collect();
             (!containers.is_empty()).then(|| RunningTask {
                 arn: record.spec.arn.clone(),

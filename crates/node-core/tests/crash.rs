@@ -65,6 +65,10 @@ fn spec(i: usize) -> TaskSpec {
             stop_timeout_secs: None,
             container_arn: None,
             registry_auth: None,
+            health_check: false,
+            restart_policy: None,
+            secrets: Vec::new(),
+            gpus: Vec::new(),
         }],
         roles: Roles::default(),
     }
@@ -109,6 +113,7 @@ impl World {
             started_at: None,
             finished_at: None,
             bindings: Vec::new(),
+            health: None,
         })
     }
 
@@ -134,6 +139,7 @@ impl World {
 
     fn carry_out(&mut self, command: Command) {
         let answer = match command {
+            Command::FindHome => Event::Home(Ok(Home { cluster: ClusterRef::new("c"), remark: None })),
             Command::Register { .. } => Event::Registered(Ok(ContainerInstanceArn::new("ci"))),
             Command::Connect { .. } => {
                 // ECS delivers what was not acknowledged.
@@ -211,10 +217,12 @@ impl World {
                 Event::Signalled(name, Ok(()))
             }
             Command::Notice(_)
+            | Command::Images(_)
             | Command::AckCredentials { .. }
             | Command::DropCredentials(_)
             | Command::PublishDeadline(_) => return,
-            Command::Stop { .. }
+            Command::Join { .. }
+            | Command::Stop { .. }
             | Command::VerifyStops { .. }
             | Command::MarkUnhealthy
             | Command::PowerOff

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::CellAlignment;
 
 use crate::cli::table;
-use crate::serve::report::{Container, StatusReport, Task};
+use crate::serve::report::{Container, Gpu, Instance, StatusReport, Task};
 
 /// Who the node is and how it fares, its tasks, and what is still unreported. `now_ms` is the time it was asked at, since
 /// the Unix epoch.
@@ -47,6 +47,9 @@ fn head(report: &StatusReport, now_ms: u64) -> String {
             ),
         ),
     ];
+    if let Some(gpus) = gpus(instance) {
+        rows.push(("GPUs", gpus));
+    }
     if let Some(environment) = &instance.compute_environment {
         rows.insert(3, ("environment", environment.clone()));
     }
@@ -55,6 +58,20 @@ fn head(report: &StatusReport, now_ms: u64) -> String {
         let _ = writeln!(text, "{name:<19} {value}");
         text
     })
+}
+
+/// `None` on a host without.
+fn gpus(instance: &Instance) -> Option<String> {
+    let gpu = |gpu: &Gpu| {
+        let memory = gpu.memory_mib.map_or_else(String::new, |mib| format!(", {mib} MiB"));
+        format!("{} ({}{memory})", gpu.uuid, gpu.name)
+    };
+    let mut parts: Vec<String> = instance.gpus.iter().map(gpu).collect();
+    if let Some(driver) = instance.gpu_driver.as_ref().filter(|_| !parts.is_empty()) {
+        parts.push(format!("driver {driver}"));
+    }
+    parts.extend(instance.gpu_trouble.iter().map(|trouble| format!("not offered: {trouble}")));
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn tasks(tasks: &[Task]) -> String {

@@ -57,6 +57,10 @@ impl Job {
             stop_timeout_secs: None,
             container_arn: None,
             registry_auth: None,
+            health_check: false,
+            restart_policy: None,
+            secrets: Vec::new(),
+            gpus: Vec::new(),
         };
         let task = TaskSpec {
             arn: TaskArn::new(format!("arn:aws:ecs:us-east-1:1:task/test/{}-{count}", std::process::id())),

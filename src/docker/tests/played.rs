@@ -72,6 +72,17 @@ async fn an_old_docker_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_docker_without_the_runtime_of_gpus_says_what_to_install() {
+    let played = Played::new(|_| {
+        (200, r#"{"Runtimes":{"runc":{"path":"runc"},"nvidia":{"path":"nvidia-container-runtime"}}}"#.into())
+    });
+    assert_eq!(played.docker.lacks_gpu_runtime().await, None);
+    let other = played.docker.clone().with_gpu_runtime("mine");
+    let text = other.lacks_gpu_runtime().await.unwrap();
+    assert!(text.contains("no runtime \"mine\"") && text.contains("Container Toolkit"), "{text}");
+}
+
+#[tokio::test]
 async fn a_pull_that_fails_midway_says_so_in_its_stream() {
     let played = Played::new(|_| {
         let message = "pull access denied for a: denied: requested access to the resource is denied";

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use acs_decode::INACTIVE;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use http::{Request, Response, Uri};
 use node_core::{ApiFailure, CloseCause};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error;
@@ -17,19 +17,19 @@ use super::SessionParams;
 use super::url::{Caller, websocket_url};
 use crate::ecs::failure::one_line;
 use crate::ecs::sign::sign;
-use crate::net::Network;
+use crate::net::{Network, Stream};
 
-pub(in crate::ecs) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(in crate::ecs) type Socket = WebSocketStream<MaybeTlsStream<Stream>>;
 
 /// For the TCP connection, and again for TLS and the upgrade (amazon-ecs-agent, `ecs-agent/wsclient/client.go`).
 const STEP: Duration = Duration::from_secs(30);
 /// As amazon-ecs-agent's; tungstenite's own buffers are 128 KiB each, of which an idle session uses none.
 const READ_BUFFER: usize = 4 * 1024;
 const WRITE_BUFFER: usize = 32 * 1024;
+/// A payload of ten tasks with the longest of environments is a tenth of this; who sends more would fill the host's memory.
+const FRAME_MAX: usize = 16 * 1024 * 1024;
 /// Characters of a refusal's body that are worth a log line.
 const BODY: usize = 300;
-/// ECS's word for a container instance that it has deregistered.
-pub(in crate::ecs) const INACTIVE: &str = "InactiveInstanceException";
 
 /// Discovers, signs, connects and upgrades.
 pub(super) async fn open(params: SessionParams<'_>) -> Result<Socket, CloseCause> {
@@ -81,11 +81,11 @@ async fn upgrade(request: Request<()>, network: &Network) -> Result<Socket, Clos
         Ok(Err(e)) => return Err(CloseCause::Failed(format!("{host}:{port}: {e}"))),
         Err(_) => return Err(late("a TCP connection to ECS")),
     };
-    // Acknowledgements are small and waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!("TCP_NODELAY on a connection to ECS: {error}");
-    }
-    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_frame_size(Some(FRAME_MAX))
+        .max_message_size(Some(FRAME_MAX));
     let upgrade = client_async_tls_with_config(request, stream, Some(config), network.websocket_tls());
     match timeout(STEP, upgrade).await {
         Ok(Ok((socket, _response))) => Ok(socket),

@@ -3,26 +3,26 @@
 //! A session ends with its connection. Whether and when the next one is opened is node-core's to say.
 
 pub(in crate::ecs) mod connect;
-mod frames;
 pub(in crate::ecs) mod liveness;
 pub(in crate::ecs) mod url;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use acs_decode::{INACTIVE, Reaction, react};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use ecs_wire::FromAgent;
 use futures_util::{SinkExt, StreamExt};
 use node_core::{CloseCause, ContainerInstanceArn, Event};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, error::ProtocolError};
 use tokio_util::sync::CancellationToken;
 
-use self::connect::{INACTIVE, Socket};
-use self::frames::{Reaction, react};
+use self::connect::Socket;
 use self::liveness::{Due, Limits, Liveness};
 use super::api::Ecs;
 use super::failure::one_line;
@@ -46,6 +46,8 @@ pub(crate) struct SessionParams<'a> {
     pub(crate) send_credentials: bool,
     /// Where the credentials of tasks' roles go.
     pub(crate) store: &'a CredentialStore,
+    /// Told of each heartbeat of ECS.
+    pub(crate) heartbeats: &'a Arc<Notify>,
 }
 
 /// Opens a session, carries frames both ways, and says what ended it. [`Event::SessionOpened`] goes out once the connection is
@@ -80,6 +82,7 @@ async fn serve(
         liveness: Liveness::new(limits, Instant::now()),
         undelivered: Some(Event::SessionOpened),
         credentials: params.store.clone(),
+        heartbeats: Arc::clone(params.heartbeats),
         stop,
     };
     session.run(outbound, events).await
@@ -92,6 +95,7 @@ struct Session {
     /// still go out. So neither side can wait for the other for ever.
     undelivered: Option<Event>,
     credentials: CredentialStore,
+    heartbeats: Arc<Notify>,
     stop: CancellationToken,
 }
 
@@ -174,7 +178,12 @@ impl Session {
                 credentials.into_iter().for_each(|delivered| self.credentials.put(delivered));
                 self.undelivered = Some(*event);
             }
-            Reaction::Reply(reply) => return self.send(reply).await,
+            Reaction::Reply(reply) => {
+                if matches!(reply, FromAgent::HeartbeatAckRequest(_)) {
+                    self.heartbeats.notify_one();
+                }
+                return self.send(reply).await;
+            }
             Reaction::Inactive(text) => {
                 self.farewell().await;
                 return Some(CloseCause::Inactive(text));

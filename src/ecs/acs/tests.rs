@@ -6,6 +6,7 @@ use ecs_wire::acs::AckRequest;
 use futures_util::{SinkExt, StreamExt};
 use node_core::Incoming;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
@@ -54,6 +55,7 @@ async fn world(limits: Limits) -> World {
             docker_version: Some("25.0.8"),
             send_credentials: true,
             store: &CredentialStore::default(),
+            heartbeats: &Arc::default(),
         };
         serve(params, limits, from_agent, to_node, token).await
     });
@@ -187,6 +189,32 @@ async fn each_close_code_has_its_cause() {
 }
 
 #[tokio::test]
+async fn a_close_without_a_code_is_a_failure_and_one_that_names_the_instance_inactive_is_told_apart() {
+    let mut bare = world(limits(LONG, LONG)).await;
+    let mut acs = bare.accept().await;
+    acs.close(None).await.unwrap();
+    while let Some(Ok(_)) = acs.next().await {}
+    assert!(matches!(bare.session.await.unwrap(), CloseCause::Failed(text) if text.contains("without a code")));
+
+    let mut inactive = world(limits(LONG, LONG)).await;
+    let mut acs = inactive.accept().await;
+    close(&mut acs, 1000, "InactiveInstanceException: gone").await;
+    assert!(matches!(inactive.session.await.unwrap(), CloseCause::Inactive(_)));
+}
+
+/// Refused at its header: what it announces is never read, let alone held.
+#[tokio::test]
+async fn a_frame_too_large_ends_the_session() {
+    let mut world = world(limits(LONG, LONG)).await;
+    let mut acs = world.accept().await;
+    let mut header = vec![0x81, 127];
+    header.extend((1_u64 << 40).to_be_bytes());
+    acs.get_mut().write_all(&header).await.unwrap();
+    let cause = world.session.await.unwrap();
+    assert!(matches!(&cause, CloseCause::Failed(text) if text.contains("too")), "{cause:?}");
+}
+
+#[tokio::test]
 async fn a_bare_end_of_stream_is_clean() {
     let mut world = world(limits(LONG, LONG)).await;
     drop(world.accept().await);
@@ -230,6 +258,29 @@ async fn an_old_session_is_closed_politely_even_without_an_answer() {
         "{goodbye:?}"
     );
     assert_eq!(world.session.await.unwrap(), CloseCause::Clean);
+}
+
+/// The limit for an answer is far off: it is the answer that ends it.
+#[tokio::test]
+async fn an_old_session_ends_with_acs_s_answer() {
+    let mut world = world(Limits { goodbye: LONG, ..limits(LONG, SHORT) }).await;
+    let mut acs = world.accept().await;
+    assert!(matches!(acs.next().await, Some(Ok(Message::Close(_)))));
+    while let Some(Ok(_)) = acs.next().await {}
+    assert_eq!(world.session.await.unwrap(), CloseCause::Clean);
+}
+
+#[tokio::test]
+async fn pings_are_no_sign_of_life() {
+    let mut world = world(limits(SHORT, LONG)).await;
+    let mut acs = world.accept().await;
+    let pinging = tokio::spawn(async move {
+        while acs.send(Message::Ping(vec![1].into())).await.is_ok() {
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    });
+    assert!(matches!(world.session.await.unwrap(), CloseCause::Failed(text) if text.contains("silent")));
+    pinging.await.unwrap();
 }
 
 #[tokio::test]

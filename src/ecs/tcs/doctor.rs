@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ecs_wire::tcs::{InstanceStatus, InstanceStatusMetadata, PublishInstanceStatusRequest, Time};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::now;
 use super::pages::Sender;
@@ -57,10 +57,10 @@ impl Checked {
     }
 }
 
-/// Checks once `every` so often, for ever.
-pub(super) async fn run(every: Duration, docker: &Docker, checks: watch::Sender<Checked>) {
+/// Checks at each heartbeat, for ever. Those that come during a check have one more check.
+pub(super) async fn run(heartbeats: &Notify, docker: &Docker, checks: watch::Sender<Checked>) {
     loop {
-        tokio::time::sleep(every).await;
+        heartbeats.notified().await;
         let ok = docker.answers(PING).await;
         checks.send_modify(|last| *last = last.then(ok, now()));
     }

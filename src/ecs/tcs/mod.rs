@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use ecs_wire::tcs::Time;
 use node_core::{CloseCause, ContainerInstanceArn, Reconnect, RunningTask};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,23 @@ pub(crate) struct Telemetry {
     pub(crate) docker: Docker,
     /// Nothing is sampled, and each message says that the instance is idle.
     pub(crate) disable_metrics: bool,
+    /// What health checks say is kept to ourselves.
+    pub(crate) disable_health: bool,
+    /// ECS's over ACS: Docker is asked whether it is there at each.
+    pub(crate) heartbeats: Arc<Notify>,
+}
+
+/// What of the containers is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    metrics: bool,
+    health: bool,
+}
+
+impl Telemetry {
+    fn said(&self) -> Said {
+        Said { metrics: !self.disable_metrics, health: !self.disable_health }
+    }
 }
 
 /// How often what happens.
@@ -47,8 +64,6 @@ struct Cadence {
     publish: Duration,
     /// Whether there is news of the host's own health.
     status: Duration,
-    /// Docker is asked whether it is there. amazon-ecs-agent asks at each heartbeat of ACS, which come about once a minute.
-    check: Duration,
     limits: Limits,
 }
 
@@ -58,7 +73,6 @@ impl Cadence {
         sample: Duration::from_secs(1),
         publish: Duration::from_secs(20),
         status: Duration::from_secs(20),
-        check: Duration::from_secs(60),
         limits: Limits::ACS,
     };
 }
@@ -71,8 +85,8 @@ pub(crate) async fn run(telemetry: Telemetry, tasks: RunningTasks, stop: Cancell
 async fn run_at(cadence: Cadence, telemetry: Telemetry, tasks: RunningTasks, stop: CancellationToken) {
     let (batches, waiting) = mpsc::channel(BATCHES_MAX);
     let (checks, checked) = watch::channel(doctor::Checked::none(now()));
-    let collecting = collect::run(cadence, tasks, telemetry.disable_metrics, batches);
-    let checking = doctor::run(cadence.check, &telemetry.docker, checks);
+    let collecting = collect::run(cadence, tasks, telemetry.said(), batches);
+    let checking = doctor::run(&telemetry.heartbeats, &telemetry.docker, checks);
     tokio::join!(
         stop.run_until_cancelled(collecting),
         stop.run_until_cancelled(checking),

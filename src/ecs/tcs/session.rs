@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::doctor::Checked;
-use super::pages::{Batch, Sender, pages};
+use super::pages::{Batch, Sender, messages};
 use super::{Cadence, Telemetry};
 use crate::ecs::acs::connect::{Socket, credentials, dial, failed};
 use crate::ecs::acs::liveness::{Due, Liveness};
@@ -99,8 +99,8 @@ impl Session<'_> {
             () = sleep_until(at) => self.due(due).await,
             frame = self.line.socket.next() => self.read(frame).await,
             Some(batch) = batches.recv(), if open => {
-                let messages = pages(batch, sender(self.telemetry), &Uuid::new_v4().to_string());
-                self.send_all(messages.into_iter().map(FromAgent::from)).await
+                let ids = [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.to_string());
+                self.send_all(messages(batch, sender(self.telemetry), &ids).into_iter()).await
             }
             _ = self.status.tick(), if open => {
                 if !checked.has_changed().unwrap_or(false) {

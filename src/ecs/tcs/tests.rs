@@ -2,7 +2,7 @@
 
 use ecs_wire::tcs::{FromAgent, PublishMetricsRequest, SignedFrame};
 use futures_util::{SinkExt, StreamExt};
-use node_core::{ContainerName, DockerId, TaskArn};
+use node_core::{ContainerName, DockerId, HealthStatus, RunningContainer, TaskArn, Timestamp};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -23,7 +23,7 @@ const SHORT: Duration = Duration::from_millis(50);
 fn quiet() -> Cadence {
     let span = |base| Span { base, spread: Duration::ZERO };
     let limits = Limits { silence: span(LONG), age: span(LONG), goodbye: SHORT };
-    Cadence { sample: LONG, publish: LONG, status: LONG, check: LONG, limits }
+    Cadence { sample: LONG, publish: LONG, status: LONG, limits }
 }
 
 /// Telemetry of a host, and a listener in TCS's place.
@@ -31,7 +31,8 @@ struct World {
     tcs: TcpListener,
     run: JoinHandle<()>,
     /// Kept, as the agent's loop keeps it.
-    _tasks: watch::Sender<Arc<[RunningTask]>>,
+    tasks: watch::Sender<Arc<[RunningTask]>>,
+    heartbeats: Arc<Notify>,
     stop: CancellationToken,
 }
 
@@ -40,6 +41,7 @@ async fn world(cadence: Cadence, disable_metrics: bool, tasks: Vec<RunningTask>)
     let endpoint = format!("http://{}/tcs", tcs.local_addr().unwrap());
     let answer = json!({"endpoint": "http://127.0.0.1:1", "telemetryEndpoint": endpoint});
     let (_fake, ecs) = FakeEcs::start(move |_| (200, answer.clone())).await;
+    let heartbeats = Arc::<Notify>::default();
     let telemetry = Telemetry {
         ecs: Arc::new(ecs),
         credentials: credentials(),
@@ -48,15 +50,22 @@ async fn world(cadence: Cadence, disable_metrics: bool, tasks: Vec<RunningTask>)
         // Nobody is there, so its version is not known and it does not answer.
         docker: Docker::new("unix:///nonexistent/docker.sock").unwrap(),
         disable_metrics,
+        disable_health: false,
+        heartbeats: Arc::clone(&heartbeats),
     };
     let (tasks, running) = watch::channel(Arc::from(tasks));
     let stop = CancellationToken::new();
     let run = tokio::spawn(run_at(cadence, telemetry, running, stop.clone()));
-    World { tcs, run, _tasks: tasks, stop }
+    World { tcs, run, tasks, heartbeats, stop }
 }
 
 fn running_task() -> RunningTask {
-    let container = (ContainerName::new("default"), DockerId::new("no-such-container"));
+    let container = RunningContainer {
+        name: ContainerName::new("default"),
+        id: DockerId::new("no-such-container"),
+        health: None,
+        restarts: None,
+    };
     RunningTask { arn: TaskArn::new("arn:task"), family: "f".into(), version: "1".into(), containers: vec![container] }
 }
 
@@ -78,6 +87,13 @@ async fn metrics(socket: &mut WebSocketStream<TcpStream>) -> PublishMetricsReque
     match FromAgent::decode(&frame(socket).await.json).unwrap() {
         FromAgent::PublishMetricsRequest(request) => request,
         other => panic!("metrics: {other:?}"),
+    }
+}
+
+async fn health(socket: &mut WebSocketStream<TcpStream>) -> ecs_wire::tcs::PublishHealthRequest {
+    match FromAgent::decode(&frame(socket).await.json).unwrap() {
+        FromAgent::PublishHealthRequest(request) => request,
+        other => panic!("health: {other:?}"),
     }
 }
 
@@ -138,12 +154,54 @@ async fn without_metrics_a_busy_host_is_idle_and_with_them_it_keeps_silent_until
 
 #[tokio::test]
 async fn each_check_of_docker_is_told_once() {
-    let cadence = Cadence { status: SHORT, check: Duration::from_millis(300), ..quiet() };
+    let cadence = Cadence { status: SHORT, ..quiet() };
     let world = world(cadence, false, Vec::new()).await;
     let mut tcs = world.accept().await;
     assert!(metrics(&mut tcs).await.metadata.idle, "the first keep-alive");
     assert_eq!(status(&mut tcs).await, "INITIALIZING");
+    world.heartbeats.notify_one();
     assert_eq!(status(&mut tcs).await, "IMPAIRED", "and INITIALIZING not again");
+    // Not before the next heartbeat: what comes next is what that one brings.
+    world.heartbeats.notify_one();
+    assert_eq!(status(&mut tcs).await, "IMPAIRED");
+}
+
+#[tokio::test]
+async fn health_is_told_with_every_batch_even_where_nothing_is_measured_yet() {
+    let mut task = running_task();
+    task.containers[0].health = Some((HealthStatus::Healthy, Some(Timestamp(1_760_000_000_250))));
+    let world = world(Cadence { publish: SHORT, ..quiet() }, false, vec![task.clone()]).await;
+    let mut tcs = world.accept().await;
+    let first = health(&mut tcs).await;
+    assert!(first.metadata.fin && first.metadata.container_instance == CI);
+    let told = &first.tasks[0];
+    assert_eq!((told.task_arn.as_str(), told.task_definition_family.as_str()), ("arn:task", "f"));
+    assert_eq!(told.containers[0].health_status, "HEALTHY");
+    assert_eq!(told.containers[0].status_since, Time { epoch_ms: 1_760_000_000_250 });
+    task.containers[0].health = Some((HealthStatus::Unhealthy, Some(Timestamp(1_760_000_001_000))));
+    world.tasks.send_replace(Arc::from([task]));
+    while health(&mut tcs).await.tasks[0].containers[0].health_status != "UNHEALTHY" {}
+}
+
+#[tokio::test]
+async fn without_a_session_fifteen_batches_wait_and_the_newest_give_way() {
+    let (tasks, running) = watch::channel(Arc::from([]));
+    let (batches, mut waiting) = mpsc::channel(BATCHES_MAX);
+    let cadence = Cadence { publish: Duration::from_millis(1), ..quiet() };
+    let said = Said { metrics: true, health: true };
+    let collecting = tokio::spawn(collect::run(cadence, running, said, batches.clone()));
+    while batches.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let full = now();
+    drop((batches, tasks));
+    collecting.await.unwrap();
+    let mut late = Vec::new();
+    while let Some(batch) = waiting.recv().await {
+        late.push(batch.at);
+    }
+    assert!(late.len() == BATCHES_MAX && late.is_sorted(), "{late:?}");
+    assert!(late.iter().all(|at| *at <= full), "the oldest were kept: {late:?}");
 }
 
 #[tokio::test]

@@ -15,6 +15,11 @@ const BUFFER: usize = 16 * 1024;
 /// What a short read leaves no doubt about: the kernel hands out most files whole, and a list by the page.
 const WHOLE: usize = 2 * 1024;
 
+/// A container that has not moved is read whole at every so many looks all the same: the kernel may write back or reclaim for it.
+const WHOLE_EVERY: u32 = 5;
+/// Looks for a container's interfaces until it counts as one without: while it starts, its first process is still on the host's.
+const NETWORK_LOOKS: u32 = 5;
+
 /// What a container has used up to one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reading {
@@ -51,28 +56,51 @@ impl Buffer {
 #[derive(Debug)]
 pub(super) struct Files {
     unified: bool,
+    /// The control group's own inode.
+    group: u64,
     cpu: File,
     memory: File,
     memory_stat: File,
     /// `None` where the kernel does not account for it.
     storage: Option<File>,
-    /// `None` for a container that has the host's network, or none, or whose network is not ours to see.
-    network: Option<File>,
+    network: Interfaces,
+    last: Option<Look>,
+}
+
+/// A container's network interfaces.
+#[derive(Debug)]
+enum Interfaces {
+    Seen(File),
+    /// Looked for so many times: it has the host's network, or none, or one that is not ours to see, or it only starts.
+    Unseen(u32),
+}
+
+/// What was read last, and how often it was found unchanged since it was read whole.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    cpu_nanos: u64,
+    used: u64,
+    reclaimable: u64,
+    storage: Option<Storage>,
+    unchanged: u32,
 }
 
 impl Files {
     /// `NotFound` for a container that does not run.
-    pub(super) fn open(cgroups: &Cgroups, proc: &Path, id: &DockerId) -> io::Result<Self> {
+    pub(super) fn open(cgroups: &Cgroups, id: &DockerId) -> io::Result<Self> {
         let memory = cgroups.directory("memory", id)?;
-        let network = network(proc, &memory);
+        let (network, last) = (Interfaces::Unseen(0), None);
+        let group = fs::metadata(&memory)?.ino();
         if cgroups.is_unified() {
             return Ok(Self {
                 unified: true,
+                group,
                 cpu: File::open(memory.join("cpu.stat"))?,
                 memory: File::open(memory.join("memory.current"))?,
                 memory_stat: File::open(memory.join("memory.stat"))?,
                 storage: File::open(memory.join("io.stat")).ok(),
                 network,
+                last,
             });
         }
         let cpu = cgroups.directory("cpuacct", id)?;
@@ -84,43 +112,85 @@ impl Files {
         });
         Ok(Self {
             unified: false,
+            group,
             cpu: File::open(cpu.join("cpuacct.usage"))?,
             memory: File::open(memory.join("memory.usage_in_bytes"))?,
             memory_stat: File::open(memory.join("memory.stat"))?,
             storage,
             network,
+            last,
         })
     }
 
+    pub(super) fn group(&self) -> u64 {
+        self.group
+    }
+
+    /// Looks for the container's interfaces, as long as it is worth it.
+    pub(super) fn seek_network(&mut self, cgroups: &Cgroups, proc: &Path, id: &DockerId) {
+        let Interfaces::Unseen(looks) = &mut self.network else { return };
+        if *looks == NETWORK_LOOKS {
+            return;
+        }
+        *looks += 1;
+        let group = cgroups.directory("memory", id);
+        if let Some(file) = group.ok().and_then(|group| network(proc, &group, id)) {
+            self.network = Interfaces::Seen(file);
+        }
+    }
+
     /// An error, once the container is gone.
-    pub(super) fn read(&self, buffer: &mut Buffer) -> io::Result<Reading> {
+    pub(super) fn read(&mut self, buffer: &mut Buffer) -> io::Result<Reading> {
         let cpu = buffer.read(&self.cpu)?;
         let cpu_nanos = match self.unified {
             true => parse::entry(cpu, "usage_usec").map(|micros| micros.saturating_mul(1000)),
             false => parse::number(cpu),
         };
         let used = parse::number(buffer.read(&self.memory)?);
-        // What the kernel could take back at once, as ECS counts it.
-        let reclaimable = if self.unified { "inactive_file" } else { "cache" };
-        let reclaimable = parse::entry(buffer.read(&self.memory_stat)?, reclaimable);
-        let (Some(cpu_nanos), Some(used), Some(reclaimable)) = (cpu_nanos, used, reclaimable) else {
+        let (Some(cpu_nanos), Some(used)) = (cpu_nanos, used) else {
             return Err(malformed());
         };
+        let look = self.look(cpu_nanos, used, buffer)?;
+        self.last = Some(look);
+        let network = match &self.network {
+            Interfaces::Seen(file) => buffer.read(file).ok().and_then(parse::net_dev),
+            Interfaces::Unseen(_) => None,
+        };
+        let memory_bytes = used.saturating_sub(look.reclaimable);
+        Ok(Reading { cpu_nanos, memory_bytes, storage: look.storage, network })
+    }
+
+    /// The rest of what the control groups tell. Who has not run since the last look, and holds as much memory, has the page
+    /// cache and the block I/O that it had: the two files that cost the kernel most are not read for it.
+    fn look(&self, cpu_nanos: u64, used: u64, buffer: &mut Buffer) -> io::Result<Look> {
+        let still = self.last.filter(|last| (last.cpu_nanos, last.used) == (cpu_nanos, used));
+        if let Some(last) = still.filter(|last| last.unchanged + 1 < WHOLE_EVERY) {
+            return Ok(Look { unchanged: last.unchanged + 1, ..last });
+        }
+        // What the kernel could take back at once, as ECS counts it.
+        let stat = buffer.read(&self.memory_stat)?;
+        let reclaimable = match self.unified {
+            true => parse::entry(stat, "inactive_file").or_else(|| parse::entry(stat, "cache")),
+            false => parse::entry(stat, "cache"),
+        };
+        let reclaimable = reclaimable.ok_or_else(malformed)?;
         let storage = self.storage.as_ref().and_then(|file| buffer.read(file).ok());
         let storage = storage.map(|text| if self.unified { parse::io_stat(text) } else { parse::blkio(text) });
-        let network = self.network.as_ref().and_then(|file| buffer.read(file).ok()).and_then(parse::net_dev);
-        Ok(Reading { cpu_nanos, memory_bytes: used.saturating_sub(reclaimable), storage, network })
+        Ok(Look { cpu_nanos, used, reclaimable, storage, unchanged: 0 })
     }
 }
 
 /// The interfaces of the container, by way of any of its processes. The open file outlives the process.
-fn network(proc: &Path, group: &Path) -> Option<File> {
+fn network(proc: &Path, group: &Path, id: &DockerId) -> Option<File> {
     let processes = fs::read_to_string(group.join("cgroup.procs")).ok()?;
     let process = proc.join(processes.lines().next()?);
     let namespace = |of: &Path| fs::metadata(of.join("ns/net")).map(|file| file.ino()).ok();
     let theirs = namespace(&process)?;
     // The host's counters are not the container's.
-    (namespace(&proc.join("self"))? != theirs).then(|| File::open(process.join("net/dev")).ok())?
+    let file = (namespace(&proc.join("self"))? != theirs).then(|| File::open(process.join("net/dev")).ok())??;
+    // Only now: the process may have ended meanwhile, and its number be another's.
+    let groups = fs::read_to_string(process.join("cgroup")).ok()?;
+    groups.contains(id.as_str()).then_some(file)
 }
 
 fn malformed() -> io::Error {

@@ -31,7 +31,20 @@ pub(crate) struct Sampler {
 struct Container {
     /// `None` until its control group is found.
     files: Option<Files>,
+    /// The control group that was read last.
+    group: Option<u64>,
     samples: Samples,
+}
+
+impl Container {
+    /// A container that is started again has a new control group, whose counters begin anew.
+    fn open(&mut self, cgroups: &Cgroups, id: &DockerId) {
+        self.files = Files::open(cgroups, id).ok();
+        let Some(files) = &self.files else { return };
+        if self.group.replace(files.group()).is_some_and(|before| before != files.group()) {
+            self.samples.restarted();
+        }
+    }
 }
 
 impl Sampler {
@@ -55,9 +68,10 @@ impl Sampler {
         }
         for (id, container) in &mut self.containers {
             if container.files.is_none() {
-                container.files = Files::open(&self.cgroups, &self.proc, id).ok();
+                container.open(&self.cgroups, id);
             }
-            let Some(files) = &container.files else { continue };
+            let Some(files) = &mut container.files else { continue };
+            files.seek_network(&self.cgroups, &self.proc, id);
             let at = self.since.elapsed();
             match files.read(&mut self.buffer) {
                 Ok(reading) => container.samples.add(at, reading, self.cpus),

@@ -22,6 +22,32 @@ pub(super) struct Direction {
     pub(super) dropped: u64,
 }
 
+impl Storage {
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            read_bytes: self.read_bytes.saturating_add(other.read_bytes),
+            write_bytes: self.write_bytes.saturating_add(other.write_bytes),
+        }
+    }
+}
+
+impl Network {
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self { rx: self.rx.plus(other.rx), tx: self.tx.plus(other.tx) }
+    }
+}
+
+impl Direction {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            packets: self.packets.saturating_add(other.packets),
+            errors: self.errors.saturating_add(other.errors),
+            dropped: self.dropped.saturating_add(other.dropped),
+        }
+    }
+}
+
 pub(super) fn number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }

@@ -25,6 +25,8 @@ pub(crate) struct Sets {
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     last: Option<(Duration, Reading)>,
+    /// What the runs before the present one used up: the counters of a container that is started again begin anew.
+    before: Counters,
     unsent: VecDeque<Sample>,
 }
 
@@ -39,9 +41,46 @@ struct Sample {
     rates: Option<(f64, f64)>,
 }
 
+/// The counters of a reading.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counters {
+    cpu_nanos: u64,
+    storage: Storage,
+    network: Network,
+}
+
+impl Counters {
+    /// The counters of a container that used all this, then ended.
+    fn after(run: Reading) -> Self {
+        Self {
+            cpu_nanos: run.cpu_nanos,
+            storage: run.storage.unwrap_or_default(),
+            network: run.network.unwrap_or_default(),
+        }
+    }
+
+    /// `run` as it would read had its counters gone on from here.
+    fn and(self, run: Reading) -> Reading {
+        Reading {
+            cpu_nanos: run.cpu_nanos.saturating_add(self.cpu_nanos),
+            memory_bytes: run.memory_bytes,
+            storage: run.storage.map(|storage| storage.plus(self.storage)),
+            network: run.network.map(|network| network.plus(self.network)),
+        }
+    }
+}
+
 impl Samples {
+    /// What is read from here on is another run of the same container.
+    pub(super) fn restarted(&mut self) {
+        if let Some((_, last)) = self.last {
+            self.before = Counters::after(last);
+        }
+    }
+
     /// Adds a reading that was taken `at`, on any steady clock, of a host with so many CPUs.
     pub(super) fn add(&mut self, at: Duration, reading: Reading, cpus: u32) {
+        let reading = self.before.and(reading);
         let before = self.last.filter(|(then, _)| *then < at);
         let sample = Sample {
             cpu_percent: before.map(|(then, last)| {

@@ -1,59 +1,16 @@
 //! The credentials of tasks' roles: in memory and nowhere else. After a restart they are pending until ACS sends them again.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ecs_wire::task::Credentials;
-use node_core::{CredentialsId, RoleKind, TaskArn};
-use zeroize::Zeroizing;
+pub(crate) use acs_decode::{Delivered, Material, Owner};
+use aws_credential_types::Credentials as SdkCredentials;
+use node_core::CredentialsId;
 
-/// Whose credentials an id names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Owner {
-    pub(crate) task: TaskArn,
-    pub(crate) role: RoleKind,
-}
-
-/// What a role's credentials are made of. The secret parts are wiped when the last holder lets go, and `Debug` shows none.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Material {
-    pub(crate) role_arn: String,
-    pub(crate) access_key_id: String,
-    pub(crate) secret_access_key: Zeroizing<String>,
-    pub(crate) session_token: Zeroizing<String>,
-    /// RFC 3339, as the service wrote it.
-    pub(crate) expiration: String,
-}
-
-impl fmt::Debug for Material {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Material")
-            .field("role_arn", &self.role_arn)
-            .field("expiration", &self.expiration)
-            .finish_non_exhaustive()
-    }
-}
-
-impl From<Credentials> for Material {
-    /// The secrets are moved, not copied.
-    fn from(wire: Credentials) -> Self {
-        Self {
-            role_arn: wire.role_arn,
-            access_key_id: wire.access_key_id,
-            secret_access_key: Zeroizing::new(wire.secret_access_key.0),
-            session_token: Zeroizing::new(wire.session_token.0),
-            expiration: wire.expiration,
-        }
-    }
-}
-
-/// Credentials that have come from ACS, on their way into the store.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Delivered {
-    pub(crate) id: CredentialsId,
-    pub(crate) owner: Owner,
-    pub(crate) material: Material,
+/// A role's credentials, for one SDK client.
+pub(crate) fn for_sdk(role: &Material) -> SdkCredentials {
+    let (key, secret, token) = (&role.access_key_id, &role.secret_access_key, &role.session_token);
+    SdkCredentials::new(key.as_str(), secret.as_str(), Some(token.to_string()), None, "task role")
 }
 
 /// What is known of an id.
@@ -104,7 +61,8 @@ impl CredentialStore {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use ecs_wire::task::Secret;
+    use ecs_wire::task::{Credentials, Secret};
+    use node_core::{RoleKind, TaskArn};
 
     use super::*;
 

@@ -66,38 +66,65 @@ pub(super) async fn task_with_tags(State(shared): State<Shared>, Path((version, 
 }
 
 pub(super) async fn stats(State(shared): State<Shared>, Path((version, endpoint)): Asked) -> Response {
-    let found = match find(&shared, &version, &endpoint, Wanted::Container).await {
+    let found = match find(&shared, &version, &endpoint, Wanted::StatsTask).await {
         Ok(found) => found,
         Err(refusal) => return refusal,
     };
     let id = found.record.containers.get(found.at).and_then(|state| state.docker_id.clone());
     match id {
-        Some(id) => ok(&shared.docker.statistics(&id).await),
-        None => refuse(StatusCode::NOT_FOUND, found.version, Wanted::Container, &endpoint),
+        Some(id) => match shared.statistics.of(&id).await {
+            Some(answer) => ok(&answer),
+            None => said(StatusCode::INTERNAL_SERVER_ERROR, &format!("Unable to get container stats for: {id}")),
+        },
+        None => refuse(StatusCode::NOT_FOUND, found.version, Wanted::ContainerStats, &endpoint),
     }
 }
 
 /// By Docker's id; null for a container that has no statistics (any more).
 pub(super) async fn task_stats(State(shared): State<Shared>, Path((version, endpoint)): Asked) -> Response {
-    let found = match find(&shared, &version, &endpoint, Wanted::Task).await {
+    let found = match find(&shared, &version, &endpoint, Wanted::TaskStats).await {
         Ok(found) => found,
         Err(refusal) => return refusal,
     };
     let ids = found.record.containers.iter().filter_map(|state| state.docker_id.clone());
     let each = ids.map(|id| {
-        let docker = shared.docker.clone();
-        async move { (id.to_string(), docker.statistics(&id).await.unwrap_or(Value::Null)) }
+        let statistics = shared.statistics.clone();
+        async move { (id.to_string(), statistics.of(&id).await.unwrap_or(Value::Null)) }
     });
     let all: Map<String, Value> = futures_util::future::join_all(each).await.into_iter().collect();
     ok(&all)
+}
+
+/// No job here has any, which amazon-ecs-agent writes as null.
+pub(super) async fn associations(
+    State(shared): State<Shared>,
+    Path((version, endpoint, _)): Path<(String, String, String)>,
+) -> Response {
+    match find(&shared, &version, &endpoint, Wanted::Associations).await {
+        Ok(_) => ok(&serde_json::json!({ "Associations": null })),
+        Err(refusal) => refusal,
+    }
+}
+
+pub(super) async fn association(
+    State(shared): State<Shared>,
+    Path((version, endpoint, kind, name)): Path<(String, String, String, String)>,
+) -> Response {
+    if let Err(refusal) = find(&shared, &version, &endpoint, Wanted::Association).await {
+        return refusal;
+    }
+    let text = format!(
+        "Unable to write container association response: unable to get association from association type {kind} and \
+         association name {name}"
+    );
+    said(StatusCode::BAD_REQUEST, &text)
 }
 
 async fn whole(shared: &Shared, found: &Found) -> TaskAnswer {
     let places = 0..found.record.containers.len();
     let each = places.map(|at| shown(shared, &found.record, at, found.version));
     let containers = futures_util::future::join_all(each).await.into_iter().flatten().collect();
-    let cluster = found.view.place.cluster.as_deref().unwrap_or_default();
-    shape::task(&found.record, cluster, containers, found.version)
+    shape::task(&found.record, &found.view.place, containers, found.version)
 }
 
 /// `None` for a container that Docker has not made yet, which amazon-ecs-agent leaves out too.
@@ -111,6 +138,13 @@ async fn shown(shared: &Shared, record: &TaskRecord, at: usize, version: Version
 enum Wanted {
     Container,
     Task,
+    /// The statistics of a container: first its task is looked up,
+    StatsTask,
+    /// and then the container itself.
+    ContainerStats,
+    TaskStats,
+    Associations,
+    Association,
 }
 
 async fn find(shared: &Shared, version: &str, endpoint: &str, wanted: Wanted) -> Result<Found, Response> {
@@ -133,19 +167,33 @@ async fn find(shared: &Shared, version: &str, endpoint: &str, wanted: Wanted) ->
     }
 }
 
-/// amazon-ecs-agent's own texts: a JSON string each.
+/// amazon-ecs-agent's own texts: a JSON string each. Where it knows no association's container, it answers 400.
 fn refuse(status: StatusCode, version: Version, wanted: Wanted, endpoint: &str) -> Response {
-    let version = if version == Version::V3 { "V3" } else { "V4" };
-    let text = match wanted {
-        Wanted::Container => format!(
-            "{version} container metadata handler: unable to get container ID from request: unable to get docker ID \
-             from v3 endpoint ID: {endpoint}"
+    let container = format!("unable to get docker ID from v3 endpoint ID: {endpoint}");
+    let task = format!("unable to get task Arn from v3 endpoint ID: {endpoint}");
+    let (status, text) = match wanted {
+        Wanted::Container => {
+            (status, format!("container metadata handler: unable to get container ID from request: {container}"))
+        }
+        Wanted::Task => (status, format!("task metadata handler: unable to get task arn from request: {task}")),
+        Wanted::StatsTask => (status, format!("container stats handler: unable to get task arn from request: {task}")),
+        Wanted::ContainerStats => {
+            (status, format!("container stats handler: unable to get container ID from request: {container}"))
+        }
+        Wanted::TaskStats => (status, format!("task stats handler: unable to get task arn from request: {task}")),
+        Wanted::Associations => (
+            StatusCode::BAD_REQUEST,
+            format!("container associations handler: unable to get container id from request: {container}"),
         ),
-        Wanted::Task => format!(
-            "{version} task metadata handler: unable to get task arn from request: unable to get task Arn from v3 \
-             endpoint ID: {endpoint}"
+        Wanted::Association => (
+            StatusCode::BAD_REQUEST,
+            format!("container associations handler: unable to get task arn from request: {task}"),
         ),
     };
+    said(status, &format!("{} {text}", if version == Version::V3 { "V3" } else { "V4" }))
+}
+
+fn said(status: StatusCode, text: &str) -> Response {
     json(status, Value::from(text).to_string())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The answers about tasks come from the agent's loop, which owns all state; those about credentials from their store.
 
+mod agent_api;
 mod audit;
 mod credentials;
 mod introspection;
@@ -9,6 +10,7 @@ mod listener;
 mod metadata;
 mod rate;
 mod shape;
+mod stats;
 mod tags;
 
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use node_core::{ContainerName, EndpointId, TaskRecord};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,9 +31,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::audit::Audit;
 use self::listener::{Bounded, Client};
 pub(crate) use self::rate::{Limiter, Rate};
+pub(crate) use self::stats::Statistics;
 use super::admin::AdminRequest;
 use super::credentials::CredentialStore;
 use crate::docker::Docker;
+use crate::host::imds::Location;
 
 /// How long the loop may take to say what it knows of a task.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -41,6 +45,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) struct Place {
     pub(crate) cluster: Option<String>,
     pub(crate) container_instance: Option<String>,
+    /// As far as IMDS has said.
+    pub(crate) location: Location,
 }
 
 /// What a question about tasks is about.
@@ -68,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) requests: mpsc::Sender<AdminRequest>,
     pub(crate) credentials: CredentialStore,
     pub(crate) docker: Docker,
+    pub(crate) statistics: Statistics,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) audit: Audit,
     pub(crate) place: watch::Receiver<Place>,
@@ -97,6 +104,13 @@ pub(crate) fn containers(shared: Shared) -> Router {
         .route("/{version}/{endpoint}/taskWithTags", get(metadata::task_with_tags))
         .route("/{version}/{endpoint}/stats", get(metadata::stats))
         .route("/{version}/{endpoint}/task/stats", get(metadata::task_stats))
+        .route("/{version}/{endpoint}/associations/{kind}", get(metadata::associations))
+        .route("/{version}/{endpoint}/associations/{kind}/{name}", get(metadata::association))
+        .route(
+            "/api/{endpoint}/task-protection/v1/state",
+            get(agent_api::get_protection).put(agent_api::put_protection),
+        )
+        .route("/api/{endpoint}/fault/v1/{fault}/{order}", post(agent_api::fault))
         .fallback(astray)
         .layer(middleware::from_fn_with_state(shared.clone(), limit))
         .with_state(shared)
@@ -106,6 +120,7 @@ pub(crate) fn containers(shared: Shared) -> Router {
 pub(crate) fn introspection(shared: Shared) -> Router {
     Router::new()
         .route("/", get(introspection::index))
+        .route("/license", get(introspection::license))
         .route("/v1/metadata", get(introspection::metadata))
         .route("/v1/tasks", get(introspection::tasks))
         .layer(middleware::from_fn_with_state(shared.clone(), limit))
@@ -166,7 +181,7 @@ fn subject(uri: &Uri) -> Option<&str> {
     let id = match (parts.next()?, parts.next()?) {
         ("v1", "credentials") => query(uri, "id"),
         ("v2", "credentials") => parts.next(),
-        ("v3" | "v4", endpoint) => Some(endpoint),
+        ("v3" | "v4" | "api", endpoint) => Some(endpoint),
         _ => None,
     };
     id.filter(|id| !id.is_empty())
@@ -174,7 +189,7 @@ fn subject(uri: &Uri) -> Option<&str> {
 
 /// A path for the audit log: without what makes it secret.
 fn kind(path: &str) -> &'static str {
-    const KINDS: [&str; 4] = ["/v1/credentials", "/v2/credentials", "/v3", "/v4"];
+    const KINDS: [&str; 5] = ["/v1/credentials", "/v2/credentials", "/v3", "/v4", "/api"];
     KINDS.into_iter().find(|kind| path.starts_with(kind)).unwrap_or("/")
 }
 

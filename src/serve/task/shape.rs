@@ -10,6 +10,7 @@ use node_core::{ContainerSpec, ContainerState, Mebibytes, NetworkBinding, Stage,
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Place;
 use super::tags::{TagError, Tags};
 use crate::docker::{Health, Shown, Volume};
 
@@ -39,6 +40,12 @@ pub(super) struct TaskAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) execution_stopped_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    availability_zone: Option<String>,
+    #[serde(rename = "AvailabilityZoneID", skip_serializing_if = "Option::is_none")]
+    availability_zone_id: Option<String>,
+    #[serde(rename = "VPCID", skip_serializing_if = "Option::is_none")]
+    vpc_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) launch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) task_tags: Option<Tags>,
@@ -57,8 +64,8 @@ pub(super) struct ContainerAnswer {
     name: String,
     docker_name: String,
     image: String,
-    #[serde(rename = "ImageID", skip_serializing_if = "Option::is_none")]
-    image_id: Option<String>,
+    #[serde(rename = "ImageID")]
+    image_id: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ports: Vec<Port>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -125,13 +132,14 @@ fn is_zero(port: &u16) -> bool {
 /// `containers` are those that Docker has made, each as [`container`] shows it.
 pub(super) fn task(
     record: &TaskRecord,
-    cluster: &str,
+    place: &Place,
     containers: Vec<ContainerAnswer>,
     version: Version,
 ) -> TaskAnswer {
     let v4 = version == Version::V4;
+    let location = &place.location;
     TaskAnswer {
-        cluster: cluster.to_owned(),
+        cluster: place.cluster.clone().unwrap_or_default(),
         task_arn: record.arn().to_string(),
         family: record.spec.family.clone(),
         revision: record.spec.version.clone(),
@@ -141,6 +149,9 @@ pub(super) fn task(
         pull_started_at: record.pull_started_at.and_then(time),
         pull_stopped_at: record.pull_stopped_at.and_then(time),
         execution_stopped_at: record.execution_stopped_at.and_then(time),
+        availability_zone: location.zone.clone(),
+        availability_zone_id: location.zone_id.clone().filter(|_| v4),
+        vpc_id: location.vpc.clone().filter(|_| v4),
         launch_type: v4.then_some("EC2"),
         task_tags: None,
         container_instance_tags: None,
@@ -164,7 +175,7 @@ pub(super) fn container(
         name: spec.name.to_string(),
         docker_name: state.docker_name.to_string(),
         image: spec.image.clone(),
-        image_id: shown.image_id,
+        image_id: shown.image_id.unwrap_or_default(),
         ports: ports(&state.bindings),
         labels: shown.labels,
         desired_status: desired(record),

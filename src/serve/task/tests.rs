@@ -44,10 +44,12 @@ async fn world(rate: Rate) -> World {
             reply.send(View { place, tasks, container, ecs: None }).unwrap();
         }
     });
+    let docker = Docker::new("unix:///nowhere/docker.sock").unwrap();
     let shared = Shared {
         requests,
         credentials: credentials.clone(),
-        docker: Docker::new("unix:///nowhere/docker.sock").unwrap(),
+        docker: docker.clone(),
+        statistics: Statistics::new(docker),
         limiter: Arc::new(Limiter::new(rate)),
         audit: Audit::to(&audit),
         place: watch::Sender::new(place()).subscribe(),
@@ -60,7 +62,9 @@ async fn world(rate: Rate) -> World {
 }
 
 fn place() -> Place {
-    Place { cluster: Some("c1".into()), container_instance: Some("arn:ci".into()) }
+    let location =
+        Location { zone: Some("us-east-1a".into()), zone_id: Some("use1-az1".into()), vpc: Some("vpc-1".into()) };
+    Place { cluster: Some("c1".into()), container_instance: Some("arn:ci".into()), location }
 }
 
 fn spec() -> TaskSpec {
@@ -105,8 +109,14 @@ fn node() -> Node {
 impl World {
     /// The status, the headers and the body of an answer.
     async fn get(&self, path: &str) -> (u16, String, String) {
+        self.ask("GET", path, "").await
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nUser-Agent: sdk/1\r\nConnection: close\r\n\r\n");
+        let length = body.len();
+        let head = "Host: x\r\nUser-Agent: sdk/1\r\nConnection: close";
+        let request = format!("{method} {path} HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -200,8 +210,13 @@ async fn a_container_finds_its_task() {
     let shown = [&task["Cluster"], &task["TaskARN"], &task["Revision"], &task["KnownStatus"], &task["LaunchType"]];
     assert_eq!(shown, [&json!("c1"), &json!(TASK), &json!("3"), &json!("NONE"), &json!("EC2")]);
     assert_eq!(task["FaultInjectionEnabled"], false);
+    let where_it_is = [&task["AvailabilityZone"], &task["AvailabilityZoneID"], &task["VPCID"]];
+    assert_eq!(where_it_is, [&json!("us-east-1a"), &json!("use1-az1"), &json!("vpc-1")]);
+    assert!(task.get("ServiceName").is_none() && task.get("Limits").is_none(), "{task}");
     let v3 = world.json(&format!("/v3/{endpoint}/task")).await;
-    assert!(v3.get("LaunchType").is_none(), "{v3}");
+    assert_eq!(v3["AvailabilityZone"], "us-east-1a");
+    let less = ["LaunchType", "VPCID", "AvailabilityZoneID", "FaultInjectionEnabled"];
+    assert!(less.iter().all(|key| v3.get(key).is_none()), "{v3}");
     // Docker has not made it yet.
     let (status, _, said) = world.get(&format!("/v4/{endpoint}")).await;
     let text = format!(
@@ -214,6 +229,65 @@ async fn a_container_finds_its_task() {
     assert_eq!(world.json(&format!("/v1/tasks?taskarn={TASK}")).await["Arn"], TASK);
     assert_eq!(world.json("/v1/metadata").await["ContainerInstanceArn"], "arn:ci");
     assert!(!format!("{task}{all}").contains("hunter2"), "environments stay where they are");
+    let empty = r#"{"Arn":"","Containers":null,"Family":"","KnownStatus":"","Version":""}"#;
+    for (query, status) in [("taskarn=x", 404), ("dockerid=abc", 404), ("taskarn=x&dockerid=y", 400)] {
+        let (said, _, body) = world.get(&format!("/v1/tasks?{query}")).await;
+        assert_eq!((said, body.as_str()), (status, empty), "{query}");
+    }
+    assert!(world.get("/license").await.2.contains("License"));
+}
+
+#[tokio::test]
+async fn what_a_batch_job_has_none_of_is_answered_as_amazon_answers() {
+    let world = world(ROOMY).await;
+    let endpoint = EndpointId::derive(&TaskArn::new(TASK), &ContainerName::new("default"));
+    let quoted = |text: &str| Value::from(text).to_string();
+    assert_eq!(world.json(&format!("/v4/{endpoint}/associations/gpu")).await, json!({"Associations": null}));
+    let (status, _, said) = world.get(&format!("/v3/{endpoint}/associations/gpu/GPU-1")).await;
+    let text = "Unable to write container association response: unable to get association from association type gpu and \
+                association name GPU-1";
+    assert_eq!((status, said), (400, quoted(text)));
+    for (path, status, text) in [
+        (
+            "associations/gpu",
+            400,
+            "V4 container associations handler: unable to get container id from request: unable to get docker ID from v3 endpoint ID: no",
+        ),
+        (
+            "associations/gpu/x",
+            400,
+            "V4 container associations handler: unable to get task arn from request: unable to get task Arn from v3 endpoint ID: no",
+        ),
+        (
+            "stats",
+            404,
+            "V4 container stats handler: unable to get task arn from request: unable to get task Arn from v3 endpoint ID: no",
+        ),
+        (
+            "task/stats",
+            404,
+            "V4 task stats handler: unable to get task arn from request: unable to get task Arn from v3 endpoint ID: no",
+        ),
+    ] {
+        let (said, _, body) = world.get(&format!("/v4/no/{path}")).await;
+        assert_eq!((said, body), (status, quoted(text)), "{path}");
+    }
+    let protection = |id: &str| format!("/api/{id}/task-protection/v1/state");
+    let (status, _, said) = world.get(&protection("no")).await;
+    let unknown =
+        json!({"error": {"Code": "ResourceNotFoundException", "Message": "Failed to find a task for the request"}});
+    assert_eq!((status, serde_json::from_str::<Value>(&said).unwrap()), (404, unknown));
+    let (status, _, said) = world.get(&protection(endpoint.as_str())).await;
+    let message = "Invalid Request: no task IAM role credentials available for task";
+    let denied = json!({"error": {"Arn": TASK, "Code": "AccessDeniedException", "Message": message}});
+    assert_eq!((status, serde_json::from_str::<Value>(&said).unwrap()), (403, denied));
+    let (status, _, said) = world.ask("PUT", &protection(endpoint.as_str()), r#"{"Wrong": 1}"#).await;
+    assert!(status == 400 && said.contains("UpdateTaskProtection: failed to decode request"), "{said}");
+    let fault = |id: &str| format!("/api/{id}/fault/v1/network-latency/start");
+    let (status, _, said) = world.ask("POST", &fault(endpoint.as_str()), "{}").await;
+    assert_eq!((status, said), (400, format!(r#"{{"Error":"fault injection is not enabled for task: {TASK}"}}"#)));
+    let (status, _, said) = world.ask("POST", &fault("no"), "{}").await;
+    assert_eq!((status, said.as_str()), (404, r#"{"Error":"unable to lookup container: no"}"#));
 }
 
 #[test]

@@ -102,6 +102,16 @@ pub struct ContainerMetric {
     pub network_stats_set: Option<NetworkStats>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_stats_set: Option<StorageStats>,
+    /// Only of containers with a restart policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_stats_set: Option<RestartStats>,
+}
+
+/// Restarts by the container's policy since the last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestartStats {
+    pub restart_count: u32,
 }
 
 /// Counters since the container's start, summed over its interfaces.

@@ -46,14 +46,24 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut gate: Gate) {
 }
 
 #[expect(clippy::result_large_err, reason = "the type is tungstenite's")]
-async fn handle(hub: Arc<Hub>, line: Line) {
+async fn handle(hub: Arc<Hub>, mut line: Line) {
     let mut purpose = None;
+    let closing = hub.closing.clone();
+    let error = tokio::select! {
+        met = tokio::time::timeout(HANDSHAKE_WITHIN, line.first_line()) => match met {
+            Ok(Ok(first)) => suffer(&hub, &first).await,
+            _ => return debug!("a websocket's handshake took too long"),
+        },
+        () = closing.cancelled() => return,
+    };
     let admit = |request: &Request, response: Response| {
+        if let Some(kind) = error {
+            return Err(failure(kind));
+        }
         purpose = Some(admission(&hub, request)?);
         Ok(response)
     };
     let handshake = tokio_tungstenite::accept_hdr_async(line, admit);
-    let closing = hub.closing.clone();
     let socket = tokio::select! {
         socket = tokio::time::timeout(HANDSHAKE_WITHIN, handshake) => socket,
         () = closing.cancelled() => return,
@@ -71,26 +81,42 @@ async fn handle(hub: Arc<Hub>, line: Line) {
     }
 }
 
+/// Lets a fault have its way with an upgrade, whose request begins with this line. What is left is the error to answer.
+async fn suffer(hub: &Hub, first_line: &str) -> Option<ErrorKind> {
+    let target = first_line.split(' ').nth(1).unwrap_or_default();
+    let operation = if target.starts_with("/tcs/ws") { "StartTelemetrySession" } else { "Poll" };
+    match hub.faults.on_call(operation)? {
+        Mishap::Error(kind) => Some(kind),
+        Mishap::Hang(id) => {
+            hub.faults.unhang(id).await;
+            Some(ErrorKind::Server)
+        }
+        Mishap::Delay(delay) => {
+            tokio::time::sleep(delay).await;
+            None
+        }
+    }
+}
+
+fn failure(kind: ErrorKind) -> ErrorResponse {
+    match kind {
+        ErrorKind::Server => refusal(500, "ServerException", "A fault on order: the service failed"),
+        ErrorKind::Throttle => refusal(400, "ThrottlingException", "Rate exceeded"),
+        ErrorKind::AccessDenied => refusal(403, "AccessDeniedException", "A fault on order: not authorized"),
+    }
+}
+
 /// Lets in signed requests for instances that exist.
 #[expect(clippy::result_large_err, reason = "the type is tungstenite's")]
 fn admission(hub: &Hub, request: &Request) -> Result<(InstanceArn, Purpose), ErrorResponse> {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let parameters: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
     let of = |name: &str| parameters.get(name).map(|v| v.to_string()).unwrap_or_default();
-    let (arn, purpose, operation) = match path {
-        "/ws" => {
-            (of("containerInstanceArn"), Purpose::Acs { send_credentials: of("sendCredentials") == "true" }, "Poll")
-        }
-        "/tcs/ws" => (of("containerInstance"), Purpose::Tcs(request.uri().clone()), "StartTelemetrySession"),
+    let (arn, purpose) = match path {
+        "/ws" => (of("containerInstanceArn"), Purpose::Acs { send_credentials: of("sendCredentials") == "true" }),
+        "/tcs/ws" => (of("containerInstance"), Purpose::Tcs(request.uri().clone())),
         other => return Err(refusal(400, "BadRequestException", &format!("no websocket at {other}"))),
     };
-    if let Some(Mishap::Error(kind)) = hub.faults.on_call(operation) {
-        return Err(match kind {
-            ErrorKind::Server => refusal(500, "ServerException", "A fault on order: the service failed"),
-            ErrorKind::Throttle => refusal(400, "ThrottlingException", "Rate exceeded"),
-            ErrorKind::AccessDenied => refusal(403, "AccessDeniedException", "A fault on order: not authorized"),
-        });
-    }
     let signed =
         sigv4::Request { method: request.method().as_str(), path, query, headers: request.headers(), body: &[] };
     let scope = Scope { region: &hub.config.region, service: "ecs" };

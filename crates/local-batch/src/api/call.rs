@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use super::ec2::xml;
-use super::{ECS_TARGET, LOGS_TARGET};
+use super::{ECS_TARGET, LOGS_TARGET, SECRETS_TARGET, SSM_TARGET};
 use crate::faults::ErrorKind;
 use crate::sigv4::Refusal;
 
@@ -16,6 +16,8 @@ pub(super) enum Service {
     Batch,
     Ecs,
     Logs,
+    Ssm,
+    SecretsManager,
     Ec2,
     Sts,
 }
@@ -35,6 +37,8 @@ impl Service {
             Self::Batch => "batch",
             Self::Ecs => "ecs",
             Self::Logs => "logs",
+            Self::Ssm => "ssm",
+            Self::SecretsManager => "secretsmanager",
             Self::Ec2 => "ec2",
             Self::Sts => "sts",
         }
@@ -50,7 +54,7 @@ impl Service {
         let headers = [("content-type", "text/xml;charset=UTF-8")];
         match self {
             Self::Batch => json(serde_json::json!({"message": message}), "application/json"),
-            Self::Ecs | Self::Logs => {
+            Self::Ecs | Self::Logs | Self::Ssm | Self::SecretsManager => {
                 json(serde_json::json!({"__type": code, "message": message}), "application/x-amz-json-1.1")
             }
             Self::Ec2 => {
@@ -80,7 +84,12 @@ impl Call {
             return Self { service: Service::Batch, operation };
         }
         if let Some(target) = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()) {
-            for (prefix, service) in [(ECS_TARGET, Service::Ecs), (LOGS_TARGET, Service::Logs)] {
+            for (prefix, service) in [
+                (ECS_TARGET, Service::Ecs),
+                (LOGS_TARGET, Service::Logs),
+                (SSM_TARGET, Service::Ssm),
+                (SECRETS_TARGET, Service::SecretsManager),
+            ] {
                 if let Some(operation) = target.strip_prefix(prefix) {
                     return Self { service, operation: operation.to_owned() };
                 }
@@ -106,7 +115,7 @@ impl Call {
             (_, refusal) => refusal.code(),
         };
         let status = match self.service {
-            Service::Ecs | Service::Logs => StatusCode::BAD_REQUEST,
+            Service::Ecs | Service::Logs | Service::Ssm | Service::SecretsManager => StatusCode::BAD_REQUEST,
             Service::Ec2 => StatusCode::UNAUTHORIZED,
             Service::Batch | Service::Sts => StatusCode::FORBIDDEN,
         };
@@ -117,6 +126,8 @@ impl Call {
     pub(super) fn fail(&self, kind: ErrorKind) -> Response {
         let (status, code) = match (kind, self.service) {
             (ErrorKind::Server, Service::Ec2 | Service::Sts) => (500, "InternalError"),
+            (ErrorKind::Server, Service::Ssm) => (500, "InternalServerError"),
+            (ErrorKind::Server, Service::SecretsManager) => (500, "InternalServiceError"),
             (ErrorKind::Server, Service::Logs) => (500, "ServiceUnavailableException"),
             (ErrorKind::Server, _) => (500, "ServerException"),
             (ErrorKind::Throttle, Service::Ec2) => (503, "RequestLimitExceeded"),

@@ -1,5 +1,5 @@
-//! The HTTP faces: Batch at `/v1`, and ECS, Logs, EC2 and STS at `/`, told apart as AWS's clients mark them; faults at
-//! `/local/faults`.
+//! The HTTP faces: Batch at `/v1`, and ECS, Logs, SSM, Secrets Manager, EC2 and STS at `/`, told apart as AWS's clients mark
+//! them; faults at `/local/faults`.
 
 mod admit;
 mod batch;
@@ -11,6 +11,7 @@ mod json;
 mod logs;
 mod page;
 mod sts;
+mod vault;
 
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ use crate::sigv4::Caller;
 
 const ECS_TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
 const LOGS_TARGET: &str = "Logs_20140328.";
+const SSM_TARGET: &str = "AmazonSSM.";
+const SECRETS_TARGET: &str = "secretsmanager.";
 
 /// Serves until the plane closes.
 pub(crate) async fn serve(hub: Arc<Hub>, listener: Gate) {
@@ -82,6 +85,10 @@ async fn root(
         json_rpc(ecs::call(&hub, operation, &body))
     } else if let Some(operation) = target.strip_prefix(LOGS_TARGET) {
         json_rpc(logs::call(&hub, operation, &body).await)
+    } else if let Some(operation) = target.strip_prefix(SSM_TARGET) {
+        json_rpc(vault::parameters(&hub, operation, &body))
+    } else if let Some(operation) = target.strip_prefix(SECRETS_TARGET) {
+        json_rpc(vault::secrets(&hub, operation, &body))
     } else {
         json_rpc(Err(unknown_operation(target)))
     }

@@ -19,6 +19,11 @@ use super::Faults;
 /// Before the next try, when the port is not to be had again or no connection can be accepted.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Longer than the request line of any upgrade.
+const FIRST_LINE_MOST: usize = 8192;
+/// Before the next look at a first line that has come in part.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Open,
@@ -117,6 +122,23 @@ impl Line {
             faults.lines.thaw();
         }
         Self { stream, change: next_change(&way), way, id, faults: Arc::clone(faults) }
+    }
+
+    /// The first line of what the client sends, once it has come; it stays to be read.
+    pub(crate) async fn first_line(&mut self) -> io::Result<String> {
+        let mut buffer = [0; FIRST_LINE_MOST];
+        loop {
+            let seen = self.stream.peek(&mut buffer).await?;
+            let text = buffer.get(..seen).unwrap_or_default();
+            if let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                return Ok(String::from_utf8_lossy(&text[..end]).into_owned());
+            }
+            if seen == 0 || seen == buffer.len() {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            // What is there already would be seen again at once.
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Says whose it is, now that it is known.

@@ -109,14 +109,18 @@ impl State {
             self.job_runs(&job, arn, started);
         }
         self.collect_log(arn);
+        let reason = reason.filter(|text| !text.is_empty());
         if let Some(task) = self.tasks.get_mut(arn)
             && task.container_reason.is_none()
         {
-            task.container_reason = reason.filter(|text| !text.is_empty());
+            task.container_reason.clone_from(&reason);
         }
-        let (stopped_reason, stop_code) =
-            if ran { (EXITED, "EssentialContainerExited") } else { (FAILED_TO_START, "TaskFailedToStart") };
-        self.end_task(arn, stopped_reason, stop_code, now);
+        match (ran, reason) {
+            (true, _) => self.end_task(arn, EXITED, "EssentialContainerExited", now),
+            // What the agent says of the task itself stands before ECS's own words.
+            (false, Some(reason)) => self.end_task(arn, &reason, "TaskFailedToStart", now),
+            (false, None) => self.end_task(arn, FAILED_TO_START, "TaskFailedToStart", now),
+        }
     }
 
     /// Ends a task, whoever says so, frees what it held and judges its job's attempt.
@@ -124,7 +128,7 @@ impl State {
         let Some(task) = self.tasks.get_mut(arn).filter(|task| task.status != TaskStatus::Stopped) else { return };
         task.status = TaskStatus::Stopped;
         task.stopped_at = Some(now);
-        task.stop_code = Some(stop_code);
+        task.stop_code = Some(stop_code.into());
         task.stopped_reason = Some(reason.to_owned());
         task.delivery = Delivery::Acked;
         let ending = Ending {

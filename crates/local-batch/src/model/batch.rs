@@ -19,7 +19,7 @@ pub(crate) enum Switch {
     Disabled,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ComputeEnvironment {
     pub(crate) compute_environment_name: String,
@@ -36,7 +36,7 @@ pub(crate) struct ComputeEnvironment {
     pub(crate) cluster: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobQueue {
     pub(crate) job_queue_name: String,
@@ -62,7 +62,7 @@ pub(crate) enum DefinitionStatus {
     Inactive,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobDefinition {
     pub(crate) job_definition_name: String,
@@ -80,7 +80,7 @@ pub(crate) struct JobDefinition {
     pub(crate) tags: Tags,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) propagate_tags: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) platform_capabilities: Vec<String>,
 }
 

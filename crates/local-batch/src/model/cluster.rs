@@ -1,6 +1,7 @@
 //! The ECS side of the state: clusters, container instances, tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ecs_wire::task::Task as WireTask;
@@ -10,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::container::Shape;
 use super::roles::Grant;
+use super::table::Table;
 use crate::clock::Millis;
 use crate::ids::{Ec2Id, InstanceArn, JobId, TaskArn};
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cluster {
     pub(crate) name: String,
     pub(crate) arn: String,
@@ -55,7 +57,7 @@ pub(crate) struct Tag {
     pub(crate) value: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ContainerInstance {
     pub(crate) arn: InstanceArn,
     /// The cluster's name.
@@ -70,6 +72,7 @@ pub(crate) struct ContainerInstance {
     pub(crate) registered_at: Millis,
     /// The order of registration.
     pub(crate) seq: u64,
+    #[serde(skip)]
     pub(crate) session: Option<Session>,
     /// Tasks that are not STOPPED.
     pub(crate) tasks: BTreeSet<TaskArn>,
@@ -160,14 +163,14 @@ impl TaskStatus {
 }
 
 /// How far the latest order about a task has come on its way to the agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Delivery {
     Due,
     Sent { message_id: String, at: Millis },
     Acked,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) arn: TaskArn,
     pub(crate) instance: InstanceArn,
@@ -187,7 +190,7 @@ pub(crate) struct Task {
     pub(crate) stopped_at: Option<Millis>,
     pub(crate) pull_started_at: Option<Millis>,
     pub(crate) pull_stopped_at: Option<Millis>,
-    pub(crate) stop_code: Option<&'static str>,
+    pub(crate) stop_code: Option<Cow<'static, str>>,
     pub(crate) stopped_reason: Option<String>,
     pub(crate) runtime_id: Option<String>,
     pub(crate) exit_code: Option<i32>,
@@ -211,4 +214,4 @@ pub(crate) fn remaining(instance: &ContainerInstance) -> Vec<Resource> {
     list
 }
 
-pub(crate) type Tasks = BTreeMap<TaskArn, Task>;
+pub(crate) type Tasks = Table<TaskArn, Task>;

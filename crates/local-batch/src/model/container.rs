@@ -163,7 +163,7 @@ pub(crate) struct ContainerOverrides {
 }
 
 /// What a container takes from an instance.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Shape {
     /// CPU units, 1024 a vCPU.
     pub(crate) cpu: u32,
@@ -230,6 +230,13 @@ impl ContainerProperties {
         }
         self.shape()?;
         reserved_names(&self.environment)?;
+        let of_log = self.log_configuration.iter().flat_map(|log| &log.secret_options);
+        if self.secrets.iter().chain(of_log).next().is_some() && self.execution_role_arn.is_none() {
+            return refuse(
+                "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'"
+                    .into(),
+            );
+        }
         self.validate_volumes()
     }
 

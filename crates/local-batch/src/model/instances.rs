@@ -126,6 +126,16 @@ impl State {
         Ok(())
     }
 
+    /// A cluster goes with its compute environment, and every registration in it.
+    pub(crate) fn drop_cluster(&mut self, name: &str, now: Millis) {
+        let here = |i: &&ContainerInstance| i.cluster == name && i.status != InstanceStatus::Inactive;
+        let instances: Vec<InstanceArn> = self.instances.values().filter(here).map(|i| i.arn.clone()).collect();
+        for arn in instances {
+            self.deactivate(&arn, "Container instance deregistration forced by user", "TerminationNotice", now);
+        }
+        self.clusters.remove(name);
+    }
+
     fn deactivate(&mut self, arn: &InstanceArn, reason: &str, stop_code: &'static str, now: Millis) {
         let Some(instance) = self.instances.get_mut(arn) else { return };
         instance.status = InstanceStatus::Inactive;
@@ -210,6 +220,18 @@ mod tests {
         w.state.deregister(&arn, true, 3).unwrap();
         assert_eq!(status(&w.state, &job), JobStatus::Failed);
         assert_eq!(w.state.may_connect(&arn), Err("InactiveInstanceException"));
+    }
+
+    #[test]
+    fn a_cluster_takes_its_instances_and_their_tasks_with_it() {
+        let mut w = World::new();
+        let arn = w.instance(2048, 1024);
+        let job = w.submit(serde_json::json!({}));
+        w.state.drop_cluster("c", 2);
+        assert_eq!(status(&w.state, &job), JobStatus::Failed);
+        assert_eq!(w.state.may_connect(&arn), Err("InactiveInstanceException"));
+        let again = Registration { cluster: "c".into(), arn: Some(arn), ..Registration::default() };
+        assert_eq!(w.state.register_instance(again, 3).unwrap_err().code, "ClusterNotFoundException");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::events::JobStatus;
 use crate::ids::JobId;
 
 /// What was submitted: the same for every child of an array.
-#[derive(Debug)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct JobSpec {
     pub(crate) name: String,
     /// The queue's name.
@@ -51,7 +51,7 @@ pub(crate) enum DependencyKind {
     Sequential,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum JobKind {
     Single,
     /// Runs nothing itself; `summary` counts its children by status, in the order of `JobStatus::ALL`.
@@ -65,11 +65,13 @@ pub(crate) enum JobKind {
     },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
     /// The order of submission, over all queues.
     pub(crate) seq: u64,
+    /// Saved beside it, once for a whole array.
+    #[serde(skip)]
     pub(crate) spec: Arc<JobSpec>,
     pub(crate) kind: JobKind,
     pub(crate) status: JobStatus,
@@ -89,7 +91,7 @@ pub(crate) struct Job {
 }
 
 /// Where an attempt runs and how its container ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ContainerRun {
     pub(crate) container_instance_arn: String,
@@ -104,7 +106,7 @@ pub(crate) struct ContainerRun {
     pub(crate) network_interfaces: [(); 0],
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Attempt {
     pub(crate) container: ContainerRun,

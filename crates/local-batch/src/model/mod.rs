@@ -12,13 +12,16 @@ pub(crate) mod job;
 pub(crate) mod lifecycle;
 pub(crate) mod node;
 pub(crate) mod payload;
+pub(crate) mod restore;
 pub(crate) mod retry;
 pub(crate) mod roles;
 pub(crate) mod scale;
 pub(crate) mod schedule;
 pub(crate) mod submit;
+pub(crate) mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod vault;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -27,6 +30,8 @@ use self::cluster::{Cluster, ContainerInstance, Tasks};
 use self::container::Shape;
 use self::job::Job;
 use self::node::Node;
+use self::table::Table;
+use self::vault::Vault;
 use crate::clock::Millis;
 use crate::error::ApiError;
 use crate::events::PlaneEvent;
@@ -65,11 +70,11 @@ pub(crate) type Runnable = BTreeMap<String, BTreeMap<Shape, BTreeSet<(u64, JobId
 pub(crate) struct State {
     pub(crate) arns: Arns,
     pub(crate) fleet: Fleet,
-    pub(crate) environments: BTreeMap<String, ComputeEnvironment>,
-    pub(crate) queues: BTreeMap<String, JobQueue>,
+    pub(crate) environments: Table<String, ComputeEnvironment>,
+    pub(crate) queues: Table<String, JobQueue>,
     /// Revisions from 1, in order.
-    pub(crate) definitions: BTreeMap<String, Vec<JobDefinition>>,
-    pub(crate) jobs: HashMap<JobId, Job>,
+    pub(crate) definitions: Table<String, Vec<JobDefinition>>,
+    pub(crate) jobs: Table<JobId, Job>,
     /// Jobs in the order of submission.
     pub(crate) order: BTreeMap<u64, JobId>,
     /// Who waits for a job's success.
@@ -77,21 +82,26 @@ pub(crate) struct State {
     pub(crate) runnable: Runnable,
     /// When running attempts time out.
     pub(crate) deadlines: BTreeSet<(Millis, TaskArn)>,
-    pub(crate) clusters: BTreeMap<String, Cluster>,
-    pub(crate) instances: BTreeMap<InstanceArn, ContainerInstance>,
+    pub(crate) clusters: Table<String, Cluster>,
+    pub(crate) instances: Table<InstanceArn, ContainerInstance>,
     pub(crate) tasks: Tasks,
-    pub(crate) nodes: BTreeMap<Ec2Id, Node>,
+    pub(crate) nodes: Table<Ec2Id, Node>,
     pub(crate) keys: KeyRing,
+    pub(crate) vault: Vault,
     /// How long the credentials of a job's role live, in milliseconds.
     pub(crate) credentials_lifetime: Millis,
     /// When tasks get new ones.
     pub(crate) renewals: BTreeSet<(Millis, TaskArn)>,
     /// No more launches: the plane is going.
     pub(crate) closing: bool,
+    /// Where agents find ACS and TCS; 0 before there is such a place.
+    pub(crate) agents_port: u16,
     counter: u64,
     /// ACS sequence numbers; they begin at the time of the plane's start, so that they never run backwards for an agent.
     sequence: i64,
     effects: Vec<Effect>,
+    /// As they were written last.
+    saved: restore::Counters,
 }
 
 impl State {
@@ -99,25 +109,28 @@ impl State {
         Self {
             arns: Arns { region },
             fleet,
-            environments: BTreeMap::new(),
-            queues: BTreeMap::new(),
-            definitions: BTreeMap::new(),
-            jobs: HashMap::new(),
+            environments: Table::default(),
+            queues: Table::default(),
+            definitions: Table::default(),
+            jobs: Table::default(),
             order: BTreeMap::new(),
             dependents: HashMap::new(),
             runnable: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            clusters: BTreeMap::new(),
-            instances: BTreeMap::new(),
-            tasks: BTreeMap::new(),
-            nodes: BTreeMap::new(),
+            clusters: Table::default(),
+            instances: Table::default(),
+            tasks: Table::default(),
+            nodes: Table::default(),
             keys: KeyRing::default(),
+            vault: Vault::default(),
             credentials_lifetime: CREDENTIALS_LIFETIME,
             renewals: BTreeSet::new(),
             closing: false,
+            agents_port: 0,
             counter: 0,
             sequence: now,
             effects: Vec::new(),
+            saved: restore::Counters::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! EC2 instances: those that the plane launches and those that RunInstances makes by hand.
 
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::Tag;
@@ -7,7 +8,7 @@ use crate::clock::Millis;
 use crate::ids::Ec2Id;
 
 /// In the order of an instance's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum NodeState {
     Pending,
     Running,
@@ -31,7 +32,7 @@ impl NodeState {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Node {
     pub(crate) id: Ec2Id,
     pub(crate) state: NodeState,
@@ -53,6 +54,7 @@ pub(crate) struct Node {
     pub(crate) tags: Vec<Tag>,
     /// The id of the access key that its metadata service hands out.
     pub(crate) key: Option<String>,
+    #[serde(skip)]
     pub(crate) stop: CancellationToken,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ecs_wire::task::{Association, Container, DockerConfig, HostVolume, MountPoint, Task, Volume};
 use serde_json::{Map, Value, json};
 
+use super::container::{ContainerProperties, Secret};
 use super::job::{Job, JobKind, JobSpec};
 use crate::ids::{Arns, TaskArn, hex32};
 
@@ -83,7 +84,7 @@ fn container(job: &Job, arn: &TaskArn, place: &Place<'_>) -> Container {
         essential: true,
         environment: environment(job, place),
         mount_points: mount_points.collect(),
-        secrets: properties.secrets.iter().map(|s| secret(&s.name, &s.value_from, place)).collect(),
+        secrets: secrets(properties, place),
         docker_config: Some(DockerConfig {
             config: Some(Value::Object(config).to_string()),
             host_config: Some(host_config(&job.spec).to_string()),
@@ -108,10 +109,26 @@ fn environment(job: &Job, place: &Place<'_>) -> BTreeMap<String, String> {
     environment
 }
 
-fn secret(name: &str, value_from: &str, place: &Place<'_>) -> Value {
-    let provider = if value_from.contains(":secretsmanager:") { "asm" } else { "ssm" };
-    json!({"name": name, "valueFrom": value_from, "region": place.arns.region, "provider": provider,
-        "type": "ENVIRONMENT_VARIABLE", "target": "CONTAINER"})
+fn secrets(properties: &ContainerProperties, place: &Place<'_>) -> Vec<Value> {
+    let of_log = properties.log_configuration.iter().flat_map(|log| &log.secret_options);
+    let given = properties.secrets.iter().map(|s| secret(s, "CONTAINER", place));
+    given.chain(of_log.map(|s| secret(s, "LOG_DRIVER", place))).collect()
+}
+
+/// A parameter goes by its name, in the region of its ARN if it has one; a secret by its ARN, as it was given.
+fn secret(secret: &Secret, target: &str, place: &Place<'_>) -> Value {
+    let from = secret.value_from.as_str();
+    let parts: Vec<&str> = from.splitn(6, ':').collect();
+    let (provider, region, from) = match parts[..] {
+        ["arn", _, "secretsmanager", region, ..] => ("asm", region, from.to_owned()),
+        ["arn", _, "ssm", region, _, resource] => {
+            let name = resource.strip_prefix("parameter/").unwrap_or(resource);
+            ("ssm", region, if name.contains('/') { format!("/{name}") } else { name.to_owned() })
+        }
+        _ => ("ssm", place.arns.region.as_str(), from.to_owned()),
+    };
+    json!({"name": secret.name, "valueFrom": from, "region": region, "provider": provider,
+        "type": "ENVIRONMENT_VARIABLE", "target": target})
 }
 
 /// Docker's HostConfig for what a job definition may ask; Batch's jobs always share their host's network.
@@ -209,6 +226,25 @@ mod tests {
         let host: Value =
             serde_json::from_str(container.docker_config.as_ref().unwrap().host_config.as_ref().unwrap()).unwrap();
         assert_eq!(host, json!({"NetworkMode": "host", "LogConfig": {"Type": "json-file", "Config": {}}}));
+    }
+
+    #[test]
+    fn secrets_go_by_what_their_service_calls_them() {
+        let secret = |name: &str, from: &str| json!({"name": name, "valueFrom": from});
+        let asm = "arn:aws:secretsmanager:eu-west-1:1:secret:db-AbCdEf:password::";
+        let task = wire(json!({"image": "i", "vcpus": 1, "memory": 64, "executionRoleArn": "arn:aws:iam::1:role/e",
+            "secrets": [secret("A", "/a/b"), secret("B", "arn:aws:ssm:us-west-2:1:parameter/a/b"), secret("C", asm)],
+            "logConfiguration": {"logDriver": "splunk", "secretOptions": [secret("splunk-token", "token")]}}));
+        let shown = task.containers[0].secrets.iter().map(|s| {
+            ["name", "provider", "region", "valueFrom", "target"].map(|key| s[key].as_str().unwrap().to_owned())
+        });
+        let expected = [
+            ["A", "ssm", "us-east-1", "/a/b", "CONTAINER"],
+            ["B", "ssm", "us-west-2", "/a/b", "CONTAINER"],
+            ["C", "asm", "eu-west-1", asm, "CONTAINER"],
+            ["splunk-token", "ssm", "us-east-1", "token", "LOG_DRIVER"],
+        ];
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ecs_wire::acs::{IAMRoleCredentialsAckRequest, IAMRoleCredentialsMessage};
 use ecs_wire::task::{Credentials, Task as WireTask};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::State;
@@ -19,7 +20,7 @@ pub(crate) const INSTANCE_ROLE: &str = "local-batch-instance";
 const INSTANCE_KEY_LIFE: Millis = 6 * 3600 * 1000;
 
 /// ECS's `roleType`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RoleKind {
     /// A job's own role: `jobRoleArn`.
     Application,
@@ -28,7 +29,7 @@ pub(crate) enum RoleKind {
 }
 
 /// A task's hold on a role, and how far its latest credentials have come.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Grant {
     kind: RoleKind,
     role: String,
@@ -73,6 +74,11 @@ impl Grant {
             session_token: key.token.clone(),
             expiration: clock::rfc3339_seconds(key.expires_at),
         })
+    }
+
+    /// When half of its credentials' life is over.
+    pub(super) fn renewal(&self, lifetime: Millis) -> Option<Millis> {
+        Some(self.key.as_ref()?.expires_at - lifetime / 2)
     }
 
     fn is_acknowledged_by(&self, ack: &IAMRoleCredentialsAckRequest) -> bool {

@@ -32,6 +32,11 @@ impl World {
         Self::with_fleet(0, 0, 0)
     }
 
+    /// The state of a plane that has just been made.
+    pub(crate) fn blank() -> State {
+        State::new("us-east-1".into(), Fleet { max_nodes: 0, offers: Shape::default() }, 0)
+    }
+
     pub(crate) fn with_fleet(max_nodes: u32, cpu: u32, memory: u32) -> Self {
         let offers = Shape { cpu, memory, gpus: 0 };
         let mut state = State::new("us-east-1".into(), Fleet { max_nodes, offers }, 0);
@@ -40,7 +45,7 @@ impl World {
         let environment = ComputeEnvironment {
             compute_environment_name: "ce".into(),
             compute_environment_arn: arn("compute-environment/ce"),
-            ecs_cluster_arn: "arn:c".into(),
+            ecs_cluster_arn: arn("cluster/c"),
             state: Switch::Enabled,
             unmanaged_vcpus: None,
             service_role: None,

@@ -1,5 +1,6 @@
 //! Instances in the world: a directory, a metadata service and, for those that the plane launched, the agent's process.
 
+mod orphan;
 mod process;
 mod settings;
 
@@ -41,6 +42,8 @@ async fn boot(hub: &Arc<Hub>, id: &Ec2Id) -> io::Result<(TcpListener, String, se
     let (listener, endpoint) = imds::bind(hub.config.listen.ip()).await?;
     let environment = hub.read(|state| state.nodes.get(id).and_then(|node| node.compute_environment.clone()));
     let files = settings::prepare(&hub.config, id, &environment.unwrap_or_default()).await?;
+    // The plane may have been killed, and its agent not.
+    orphan::end(&files.config).await;
     hub.update(|state, _| {
         if let Some(node) = state.nodes.get_mut(id) {
             node.imds = Some(endpoint.clone());
@@ -60,6 +63,33 @@ pub(crate) async fn run_by_hand(hub: Arc<Hub>, id: Ec2Id, listener: TcpListener)
         () = imds::serve(hub.clone(), id.clone(), listener) => {}
         () = stop.cancelled() => {}
     }
+    end(&hub, &id).await;
+}
+
+/// After a restart of the plane: the instances that there were have their metadata service again, and their agents.
+pub(crate) async fn resume(hub: &Arc<Hub>) {
+    let nodes = hub.read(|state| {
+        let living = state.nodes.values().filter(|node| node.state != NodeState::Terminated);
+        living.map(|node| (node.id.clone(), node.compute_environment.is_some(), node.imds.clone())).collect::<Vec<_>>()
+    });
+    for (id, is_launched, imds) in nodes {
+        if is_launched {
+            hub.node_tracker.spawn(run_launched(hub.clone(), id));
+            continue;
+        }
+        match imds::bind_again(imds.as_deref().unwrap_or_default()).await {
+            Ok(listener) => drop(hub.node_tracker.spawn(run_by_hand(hub.clone(), id, listener))),
+            Err(cause) => {
+                error!(instance = %id, %cause, "the port of an instance's metadata service is taken; terminate the instance");
+                hub.node_tracker.spawn(run_without_metadata(hub.clone(), id));
+            }
+        }
+    }
+}
+
+async fn run_without_metadata(hub: Arc<Hub>, id: Ec2Id) {
+    let Some(stop) = hub.read(|state| state.nodes.get(&id).map(|node| node.stop.clone())) else { return };
+    stop.cancelled().await;
     end(&hub, &id).await;
 }
 

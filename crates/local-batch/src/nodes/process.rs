@@ -29,6 +29,9 @@ const FOREIGN_PREFIXES: [&str; 3] = ["AWS_", "ECS_", "BATCH_NODE_AGENT_"];
 /// Keeps the agent running until its instance is terminated.
 pub(crate) async fn supervise(hub: &Arc<Hub>, id: &Ec2Id, files: &NodeFiles, imds: &str, stop: &CancellationToken) {
     while !stop.is_cancelled() {
+        if hub.read(|state| state.nodes.get(id).is_none_or(|node| node.is_down)) {
+            return stop.cancelled().await;
+        }
         let how = match spawn(hub, files, imds) {
             Ok(mut child) => {
                 tokio::select! {
@@ -51,9 +54,6 @@ pub(crate) async fn supervise(hub: &Arc<Hub>, id: &Ec2Id, files: &NodeFiles, imd
             }
             Ok(status) => stays_down(hub, id, status.to_string()),
             Err(cause) => stays_down(hub, id, cause.to_string()),
-        }
-        if hub.read(|state| state.nodes.get(id).is_none_or(|node| node.is_down)) {
-            stop.cancelled().await;
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) async fn prepare(plane: &PlaneConfig, id: &Ec2Id, environment: &str) 
         ("task_cleanup_wait", quoted(TASK_CLEANUP_WAIT)),
         // Harmless on a laptop, and within reach of jobs on the host's network, as all of the plane's are.
         ("task_endpoint", quoted("loopback:0")),
+        // Nodes share one machine: only a single one may have its GPUs.
+        ("gpus", quoted(if node.gpus > 0 { "all" } else { "none" })),
     ];
     let optional = [
         ("idle_timeout", node.idle_timeout.as_deref().map(quoted)),
@@ -76,6 +78,6 @@ mod tests {
         let text = std::fs::read_to_string(files.config).unwrap();
         assert!(text.contains("compute_environment = \"my \\\"ce\\\"\"\n"), "{text}");
         assert!(text.contains("cpu = 2\nmemory = 512\n") && text.contains("idle_timeout = \"10s\"\n"), "{text}");
-        assert!(!text.contains("docker_host"));
+        assert!(!text.contains("docker_host") && text.contains("gpus = \"none\"\n"), "{text}");
     }
 }

@@ -186,7 +186,8 @@ impl World {
         if let Some(code) = exit_code {
             container["exitCode"] = json!(code);
         }
-        let change = json!({"cluster": "c", "task": task, "status": status, "containers": [container]});
+        let cluster = task.split('/').nth(1);
+        let change = json!({"cluster": cluster, "task": task, "status": status, "containers": [container]});
         self.ecs("SubmitTaskStateChange", change).await
     }
 }

@@ -73,7 +73,7 @@ pub enum Order {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
+pub enum Finding {
     Well,
     /// The text says what is wrong.
     Sick(String),

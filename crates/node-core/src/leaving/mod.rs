@@ -36,7 +36,7 @@ mod withhold;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use facts::{Facts, GroupFacts, Health, Interruption, Order, Permission, Rung, Source, Waiting};
+pub use facts::{Facts, Finding, GroupFacts, Interruption, Order, Permission, Rung, Source, Waiting};
 pub use news::{Announcement, Deadline, Happening, JobNow, LeavingStatus};
 pub use phase::{InstanceState, Phase};
 pub use plan::Plan;

@@ -1,16 +1,16 @@
 //! Hosts that are not fit for new work.
 
-use super::facts::Health;
+use super::facts::Finding;
 use super::phase::Phase;
 use super::reason::{Ailment, Cause, DrainReason};
 use crate::node::Node;
 use crate::time::Timestamp;
 
 impl Node {
-    pub(crate) fn on_health(&mut self, kind: Ailment, health: Health, now: Timestamp) {
+    pub(crate) fn on_health(&mut self, kind: Ailment, health: Finding, now: Timestamp) {
         match health {
-            Health::Sick(why) => self.fall_sick(kind, why, now),
-            Health::Well => self.recover(kind, now),
+            Finding::Sick(why) => self.fall_sick(kind, why, now),
+            Finding::Well => self.recover(kind, now),
         }
     }
 

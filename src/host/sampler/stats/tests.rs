@@ -84,6 +84,32 @@ fn what_does_not_fit_a_signed_long_leaves_its_remainder() {
 }
 
 #[test]
+fn counters_go_on_over_a_restart() {
+    let network = |bytes| {
+        let direction = Direction { bytes, ..Direction::default() };
+        Some(Network { rx: direction, tx: direction })
+    };
+    let read = |cpu, bytes| Reading {
+        storage: Some(Storage { read_bytes: bytes, write_bytes: 0 }),
+        network: network(bytes),
+        ..reading(cpu, MIB)
+    };
+    let mut samples = Samples::default();
+    samples.restarted();
+    samples.add(at(1), read(9 * SECOND, 1000), 1);
+    samples.add(at(2), read(10 * SECOND, 1000), 1);
+    samples.restarted();
+    samples.add(at(4), read(SECOND, 20), 1);
+    samples.restarted();
+    samples.add(at(5), read(SECOND / 2, 3), 1);
+    let sets = samples.take().unwrap();
+    assert_eq!(sets.cpu, DoubleStats { max: 100.0, min: 50.0, sample_count: 3, sum: 200.0 });
+    assert_eq!(sets.storage.unwrap().read_size_bytes.max, 1023);
+    let network = sets.network.unwrap();
+    assert_eq!((network.rx_bytes.min, network.tx_bytes.max, network.rx_bytes_per_second.max), (1000, 1023, 10.0));
+}
+
+#[test]
 fn storage_is_cumulative() {
     let storage = |read_bytes| Some(Storage { read_bytes, write_bytes: 0 });
     let mut samples = Samples::default();

@@ -40,11 +40,11 @@ pub(super) fn register(hub: &Arc<Hub>, new: Register) -> Outcome {
     let name = new.job_definition_name.clone();
     let container = new.check()?.clone();
     hub.update(|state, _| {
-        let revisions = state.definitions.entry(name.clone()).or_default();
-        let revision = revisions.last().map_or(1, |d| d.revision + 1);
+        let revision =
+            state.definitions.get(&name).and_then(|revisions| revisions.last()).map_or(1, |d| d.revision + 1);
         let definition = JobDefinition {
             job_definition_arn: state.arns.batch("job-definition", &format!("{name}:{revision}")),
-            job_definition_name: name,
+            job_definition_name: name.clone(),
             revision,
             status: DefinitionStatus::Active,
             scheduling_priority: new.scheduling_priority,
@@ -58,7 +58,7 @@ pub(super) fn register(hub: &Arc<Hub>, new: Register) -> Outcome {
         };
         let answer = json!({"jobDefinitionName": definition.job_definition_name,
             "jobDefinitionArn": definition.job_definition_arn, "revision": revision});
-        revisions.push(definition);
+        state.definitions.get_or_insert_with(name, Vec::new).push(definition);
         Ok(answer)
     })
 }

@@ -106,7 +106,7 @@ pub(super) struct Delete {
 }
 
 pub(super) fn delete(hub: &Arc<Hub>, which: &Delete) -> Outcome {
-    hub.update(|state, _| {
+    hub.update(|state, now| {
         let environment = find(state, &which.compute_environment)?;
         let (name, arn) = (environment.compute_environment_name.clone(), environment.compute_environment_arn.clone());
         if environment.state == Switch::Enabled {
@@ -117,7 +117,9 @@ pub(super) fn delete(hub: &Arc<Hub>, which: &Delete) -> Outcome {
         if used {
             return Err(ApiError::client("Cannot delete, found existing JobQueue relationship"));
         }
-        state.environments.remove(&name);
+        if let Some(environment) = state.environments.remove(&name) {
+            state.drop_cluster(&environment.cluster, now);
+        }
         Ok(json!({}))
     })
 }

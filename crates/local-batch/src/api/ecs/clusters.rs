@@ -20,7 +20,7 @@ pub(super) fn create(hub: &Arc<Hub>, new: Create) -> Outcome {
     let name = new.cluster_name.unwrap_or_else(|| "default".to_owned());
     hub.update(|state, _| {
         let arn = state.arns.ecs("cluster", &name);
-        state.clusters.entry(name.clone()).or_insert(Cluster { name: name.clone(), arn });
+        state.clusters.get_or_insert_with(name.clone(), || Cluster { name: name.clone(), arn });
         Ok(json!({"cluster": shown::cluster(state, state.cluster(&name)?)}))
     })
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::api::json as wire;
 use crate::clock;
 use crate::model::State;
-use crate::model::cluster::{Cluster, ContainerInstance, InstanceStatus, Task, TaskStatus, remaining};
+use crate::model::cluster::{Cluster, ContainerInstance, InstanceStatus, Resource, Task, TaskStatus, remaining};
 use crate::model::payload::CONTAINER;
 
 pub(super) fn cluster(state: &State, cluster: &Cluster) -> Value {
@@ -32,8 +32,8 @@ pub(super) fn instance(state: &State, instance: &ContainerInstance) -> Value {
         "containerInstanceArn": instance.arn,
         "version": 1,
         "versionInfo": {},
-        "remainingResources": remaining(instance),
-        "registeredResources": instance.resources,
+        "remainingResources": with_gpus(remaining(instance), free_gpus(instance)),
+        "registeredResources": with_gpus(instance.resources.clone(), instance.gpus.clone()),
         "status": instance.status,
         "agentConnected": instance.session.is_some(),
         "runningTasksCount": count(state, instance, TaskStatus::Running),
@@ -47,6 +47,24 @@ pub(super) fn instance(state: &State, instance: &ContainerInstance) -> Value {
         shown = wire::merge(shown, json!({"ec2InstanceId": id}));
     }
     shown
+}
+
+/// GPUs are registered as devices, and shown as a resource.
+fn with_gpus(mut resources: Vec<Resource>, gpus: Vec<String>) -> Vec<Resource> {
+    if !gpus.is_empty() {
+        let string_set_value = Some(gpus);
+        resources.push(Resource {
+            name: "GPU".to_owned(),
+            kind: "STRINGSET".to_owned(),
+            string_set_value,
+            ..Resource::default()
+        });
+    }
+    resources
+}
+
+fn free_gpus(instance: &ContainerInstance) -> Vec<String> {
+    instance.gpus.iter().filter(|gpu| !instance.gpus_used.contains(*gpu)).cloned().collect()
 }
 
 pub(super) fn task(state: &State, task: &Task) -> Value {
@@ -105,6 +123,7 @@ fn container(task: &Task) -> Value {
         ("imageDigest", task.image_digest.as_ref().map(|v| json!(v))),
         ("exitCode", task.exit_code.map(|v| json!(v))),
         ("reason", task.container_reason.as_ref().map(|v| json!(v))),
+        ("gpuIds", (!task.gpus.is_empty()).then(|| json!(task.gpus))),
     ];
     for (name, value) in optional {
         if let Some(value) = value {

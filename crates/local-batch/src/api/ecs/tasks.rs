@@ -20,6 +20,8 @@ use crate::model::payload::CONTAINER;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Submit {
     #[serde(default)]
+    cluster: Option<String>,
+    #[serde(default)]
     task: String,
     /// Absent from an attachment's confirmation.
     status: Option<TaskStatus>,
@@ -59,7 +61,13 @@ pub(super) fn submit(hub: &Arc<Hub>, request: Submit) -> Outcome {
         pull_stopped_at: request.pull_stopped_at.map(clock::from_seconds),
         execution_stopped_at: request.execution_stopped_at.map(clock::from_seconds),
     };
-    hub.update(|state, now| state.change_task(change, now)).map(|()| acknowledgment())
+    hub.update(|state, now| {
+        if let Some(cluster) = &request.cluster {
+            state.cluster(cluster)?;
+        }
+        state.change_task(change, now)
+    })
+    .map(|()| acknowledgment())
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 use super::*;
 
 fn full() -> Event {
-    Event::Health(Ailment::DiskFull, Health::Sick("/ is 98 % full".into()))
+    Event::Health(Ailment::DiskFull, Finding::Sick("/ is 98 % full".into()))
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_host_that_is_well_again_before_it_has_left_works_on() {
     for (recovers, phase) in [(true, Phase::Active), (false, Phase::Draining)] {
         let mut hand = Hand::active(with(|p| p.recovers = recovers));
         hand.on(full());
-        hand.on(Event::Health(Ailment::DiskFull, Health::Well));
+        hand.on(Event::Health(Ailment::DiskFull, Finding::Well));
         assert_eq!(hand.phase(), phase);
     }
 }

@@ -1,0 +1,60 @@
+//! What is not certain: after a restart, after an answer that was lost, or while ECS hangs up.
+
+use super::tests::{Hand, has, policy, seen, submitted};
+use crate::*;
+
+/// Through JSON, as the store does it: what is under way does not survive.
+fn restarted(first: &Hand) -> Hand {
+    let on_disk = |task: &task::Task| serde_json::to_string(&task.record).unwrap();
+    let tasks = first.node.tasks.values().map(|t| serde_json::from_str(&on_disk(t)).unwrap()).collect();
+    let mut hand = Hand::restored(policy(), Saved { node: first.node.record.clone(), tasks });
+    hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });
+    hand
+}
+
+#[test]
+fn a_restarted_node_gives_no_container_up_before_docker_has_told() {
+    let mut first = Hand::active(policy());
+    let (spec, name) = first.created("t1");
+    first.node.want_stop(&spec.arn);
+    let mut hand = restarted(&first);
+    assert!(submitted(&hand.pass(std::time::Duration::from_secs(60))).is_none());
+    let commands = hand.on(Event::DockerUp(vec![(name, seen(Running::Running))]));
+    assert!(has(&commands, |c| matches!(c, Command::Stop { .. })), "it had been started: {commands:?}");
+}
+
+#[test]
+fn a_restarted_node_reports_nothing_older_than_what_was_told() {
+    let mut first = Hand::active(policy());
+    let (spec, name) = first.created("t1");
+    // What it says of its container was not saved when it was sent.
+    first.node.tasks.get_mut(&spec.arn).unwrap().record.containers[0].image_digest = Some("sha256:ab".into());
+    let mut hand = restarted(&first);
+    assert!(submitted(&hand.pass(std::time::Duration::from_secs(60))).is_none());
+    let commands = hand.on(Event::DockerUp(vec![(name, seen(Running::Running))]));
+    assert_eq!(submitted(&commands).unwrap().status, TaskStatus::Running);
+}
+
+#[test]
+fn a_container_that_is_over_before_its_start_is_answered_does_not_keep_the_loop_busy() {
+    let mut hand = Hand::active(policy());
+    let (spec, name) = hand.created("t1");
+    let ended = seen(Running::Exited(Some(ExitCode(0))));
+    hand.on(Event::Observed(name.clone(), ended.clone()));
+    hand.on(Event::Submitted(spec.arn, Ok(())));
+    // Hand::pass sees to it that the node then has nothing due.
+    assert!(!has(&hand.pass(policy().cleanup_wait), |c| matches!(c, Command::Remove { .. })));
+    let commands = hand.on(Event::Started(name, Ok(ended)));
+    assert!(has(&commands, |c| matches!(c, Command::Remove { .. })), "{commands:?}");
+}
+
+#[test]
+fn a_node_that_deregisters_does_not_register_again_when_ecs_hangs_up() {
+    let mut hand = Hand::active(policy());
+    let now = hand.now;
+    hand.node.enter(Phase::Deregistering, "test", now);
+    let commands = hand.on(Event::SessionClosed(CloseCause::Inactive("InactiveInstanceException".into())));
+    assert!(has(&commands, |c| *c == Command::Deregister), "{commands:?}");
+    assert!(!has(&commands, |c| matches!(c, Command::Register { .. })), "{commands:?}");
+    assert_eq!(hand.on(Event::Deregistered(Ok(()))), [Command::Terminate]);
+}

@@ -1,0 +1,55 @@
+//! The simulation has teeth: each deliberate fault of the core is found within a thousand seeds, as the rule that it breaks.
+#![cfg(feature = "faults")]
+
+use node_core::fault::{self, Fault};
+use node_sim::{Rule, examine};
+
+const SEEDS: u64 = 1_000;
+
+/// The first seed that finds `fault` out, and the rule it names.
+fn found(fault: Fault, rule: Rule) {
+    fault::choose(Some(fault));
+    let first = (1..=SEEDS).find(|seed| examine(*seed).is_some_and(|violation| violation.rule == rule));
+    fault::choose(None);
+    let seed = first.unwrap_or_else(|| panic!("{fault:?} was not found in {SEEDS} seeds"));
+    println!("{fault:?} is found by seed {seed} as {rule:?}");
+}
+
+#[test]
+fn a_wrong_or_missing_report_is_found() {
+    found(Fault::NoCode, Rule::Report);
+    found(Fault::SavesNothing, Rule::Report);
+}
+
+#[test]
+fn a_state_that_goes_backwards_is_found() {
+    found(Fault::StepsBack, Rule::Monotone);
+}
+
+#[test]
+fn a_host_terminated_under_its_work_is_found() {
+    found(Fault::LeavesEarly, Rule::Termination);
+}
+
+#[test]
+fn a_container_that_runs_twice_or_stays_is_found() {
+    found(Fault::StartsTwice, Rule::Once);
+    found(Fault::NeverCleansUp, Rule::Once);
+}
+
+#[test]
+fn a_credential_that_outlives_its_task_or_is_saved_is_found() {
+    found(Fault::KeepsCredentials, Rule::Secret);
+    found(Fault::SavesSecret, Rule::Secret);
+}
+
+#[test]
+fn chance_is_found() {
+    found(Fault::Random, Rule::Same);
+}
+
+#[test]
+fn a_host_that_stays_or_does_not_say_why_is_found() {
+    found(Fault::AsksOnce, Rule::Liveness);
+    found(Fault::Silent, Rule::Liveness);
+}
