@@ -265,9 +265,9 @@ impl Node {
             return;
         }
         self.advance_touched(now);
-        self.look_home(now);
         self.follow(now);
         self.leave(now);
+        self.look_home(now);
         self.advance_touched(now);
         self.pump_outbox(now);
     }

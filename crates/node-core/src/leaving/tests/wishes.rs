@@ -51,7 +51,7 @@ fn queues_that_cannot_be_asked_do_not_keep_the_host() {
 fn a_question_about_work_that_is_never_answered_does_not_keep_the_host_either() {
     let mut hand = Hand::active(fleet());
     hand.until(|c| *c == Command::LookForWork);
-    assert_eq!(hand.until(|c| !matches!(c, Command::Reconcile)), Command::Preflight);
+    assert_eq!(hand.until(|c| !matches!(c, Command::Reconcile | Command::FindHome)), Command::Preflight);
 }
 
 #[test]
