@@ -7,6 +7,7 @@ use super::news::Happening;
 use super::reason::{Cause, DrainReason, Hook};
 use crate::command::Command;
 use crate::event::ApiFailure;
+use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::time::Timestamp;
 
@@ -32,6 +33,9 @@ impl Node {
     }
 
     pub(crate) fn on_heartbeat(&mut self, result: Result<(), ApiFailure>, now: Timestamp) {
+        if fault::is(Fault::BeatsOnce) {
+            return;
+        }
         self.leaving.beat.ended();
         let Some(hook) = self.standing_hook() else { return };
         let half = (hook.heartbeat_timeout / 2).max(BEAT_MIN);

@@ -9,6 +9,7 @@ use super::phase::Phase;
 use super::reason::DrainReason;
 use crate::command::Command;
 use crate::event::ApiFailure;
+use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::time::Timestamp;
 
@@ -65,7 +66,7 @@ impl Node {
     fn may_wish(&self) -> bool {
         self.phase() == Phase::Active
             && self.session.registered
-            && self.leaving_record().is_some_and(|r| r.hold.is_none())
+            && self.leaving_record().is_some_and(|r| r.hold.is_none() || fault::is(Fault::IgnoresHold))
     }
 
     fn wish_after(&self) -> Option<Timestamp> {

@@ -119,6 +119,11 @@ impl Node {
                 }
             });
             self.announce(Happening::Survived, text);
+            // The wait to be taken was for that one; a hook still waits for this host.
+            if self.phase() == Phase::Terminating && self.standing_hook().is_some() {
+                self.change_leaving(|leaving| leaving.ladder = leaving.ladder.take().filter(|l| l.rung > Rung::Taken));
+                self.leaving.call.restart();
+            }
             self.come_back("the host has survived its interruption", now);
         }
     }

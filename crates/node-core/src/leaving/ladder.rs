@@ -10,6 +10,7 @@ use super::reason::{DrainReason, Ending};
 use super::record::Ladder;
 use crate::command::Command;
 use crate::event::ApiFailure;
+use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::time::Timestamp;
 
@@ -123,6 +124,9 @@ impl Node {
     }
 
     pub(crate) fn on_end_tried(&mut self, rung: Rung, result: Result<(), ApiFailure>, now: Timestamp) {
+        if fault::is(Fault::AsksOnce) {
+            return;
+        }
         self.leaving.call.ended();
         let standing = self.leaving_record().and_then(|r| r.ladder.clone()).filter(|l| l.rung == rung);
         let Some(ladder) = standing.filter(|_| self.phase() == Phase::Terminating) else { return };
@@ -176,6 +180,7 @@ impl Node {
         let pause = self.rng.between(Duration::ZERO, full);
         let first = rungs.into_iter().find(|rung| *rung > Rung::Taken).unwrap_or(Rung::Instance);
         self.stand_on(first, rounds, now.after(pause));
+        self.leaving.note = Some(format!("no way has worked; the last: {why}"));
         self.leaving.call.again_at(now.after(pause));
     }
 

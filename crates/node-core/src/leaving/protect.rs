@@ -6,6 +6,7 @@ use super::news::Happening;
 use super::phase::Phase;
 use crate::command::Command;
 use crate::event::ApiFailure;
+use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::time::Timestamp;
 
@@ -18,7 +19,8 @@ impl Node {
             return;
         }
         let held = self.leaving_record().is_some_and(|r| r.hold.is_some());
-        let wanted = (self.live_tasks() > 0 || held) && self.phase() != Phase::Terminating;
+        let wanted =
+            fault::is(Fault::StaysProtected) || (self.live_tasks() > 0 || held) && self.phase() != Phase::Terminating;
         if self.leaving.protected != Some(wanted) && self.leaving.protect.ready(now) {
             self.leaving.protect.begin();
             self.commands.push_back(Command::Protect(wanted));

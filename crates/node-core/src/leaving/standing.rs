@@ -7,6 +7,7 @@ use super::phase::Phase;
 use super::policy::Reaction;
 use super::reason::{Cause, DrainReason, Ending};
 use super::record::Standing;
+use crate::fault::{self, Fault};
 use crate::node::{Node, Policy};
 use crate::time::Timestamp;
 
@@ -16,9 +17,10 @@ impl Standing {
         match &self.reason {
             DrainReason::Maintenance { not_before, .. } => {
                 let lead = policy.leaving.maintenance_lead.as_millis() as u64;
-                Timestamp(not_before.0.saturating_sub(lead)).max(self.since)
+                Timestamp(not_before.0.saturating_sub(lead))
             }
-            _ => self.since,
+            // At once, whatever the clock says: it may have been set back since.
+            _ => Timestamp(0),
         }
     }
 
@@ -143,7 +145,9 @@ impl Node {
         if !matches!(self.phase(), Phase::Draining | Phase::Idle | Phase::Deregistering) {
             return;
         }
-        self.drop_reasons("work arrived", |cause| cause == Cause::Idle);
+        let undone =
+            |cause: Cause| cause == Cause::Idle && !fault::is(Fault::KeepsWish) || fault::is(Fault::WorkUndoes);
+        self.drop_reasons("work arrived", undone);
         if !self.must_drain(now) {
             self.enter(Phase::Active, "work arrived before the drain was complete", now);
         } else if self.phase() != Phase::Draining {

@@ -9,6 +9,7 @@ use super::signal::Signal;
 use crate::command::Command;
 use crate::container::{ContainerState, Op, Stage};
 use crate::event::OpFailure;
+use crate::fault::{self, Fault};
 use crate::ids::{DockerName, TaskArn};
 use crate::node::Node;
 use crate::spec::ContainerSpec;
@@ -31,6 +32,9 @@ pub(crate) fn asked(spec: &ContainerSpec, policy: &LeavingPolicy) -> Option<(Sig
     let value = |env: &str, label: &str| {
         spec.environment.get(env).cloned().or_else(|| labels.as_ref()?.get(label)?.as_str().map(str::to_owned))
     };
+    if fault::is(Fault::WarnsAll) {
+        return Some((policy.warn_signal, None));
+    }
     let name = value(SIGNAL_ENV, SIGNAL_LABEL).filter(|name| !matches!(name.trim(), "" | "none" | "off"))?;
     let lead = value(LEAD_ENV, LEAD_LABEL).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     Some((name.parse().unwrap_or(policy.warn_signal), lead.or(policy.warn_lead)))
@@ -62,7 +66,8 @@ impl Node {
     /// When what still runs is killed.
     pub(crate) fn kill_at(&self) -> Option<Timestamp> {
         let killing = self.standing().filter(|s| s.kills(&self.policy)).filter_map(|s| s.reason.deadline());
-        killing.chain(self.docker_dead_at()).min()
+        let early = if fault::is(Fault::KillsEarly) { 5_000 } else { 0 };
+        killing.chain(self.docker_dead_at()).min().map(|at| Timestamp(at.0.saturating_sub(early)))
     }
 
     pub(crate) fn publish_deadline(&mut self) {
@@ -106,7 +111,7 @@ impl Node {
         for (_, arn, i, signal) in due {
             let Some(state) = self.tasks.get_mut(&arn).and_then(|t| t.record.containers.get_mut(i)) else { continue };
             let Some(id) = state.docker_id.clone() else { continue };
-            state.warned = true;
+            state.warned = !fault::is(Fault::WarnsOften);
             state.signalled = true;
             let name = state.docker_name.clone();
             self.save_task(&arn);

@@ -5,12 +5,16 @@ use super::idle::waiting_text;
 use super::news::{Happening, LeavingStatus};
 use super::phase::Phase;
 use super::reason::Ending;
+use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::time::Timestamp;
 
 impl Node {
     /// Why the node is still alive, in one line.
     pub(crate) fn why(&self, now: Timestamp) -> String {
+        if fault::is(Fault::Silent) {
+            return String::new();
+        }
         let live = self.live_tasks();
         let because = self.ruling().map_or_else(String::new, |r| format!(" ({r})"));
         let stuck = self.stuck();

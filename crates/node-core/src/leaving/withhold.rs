@@ -7,6 +7,7 @@ use super::news::Happening;
 use super::policy::Retries;
 use super::reason::Cause;
 use crate::container::{ContainerState, Stage};
+use crate::fault::{self, Fault};
 use crate::ids::{ExitCode, TaskArn};
 use crate::node::Node;
 use crate::task::TaskRecord;
@@ -43,11 +44,12 @@ impl Node {
     pub(crate) fn mind_withheld(&mut self, now: Timestamp) {
         let held: Vec<_> =
             self.tasks.values().map(|t| &t.record).filter(|r| r.withheld()).map(|r| r.arn().clone()).collect();
-        let late = self.withheld_until().is_some_and(|at| at <= now);
-        if held.is_empty() || self.host_is_lost() && !late {
-            return;
-        }
+        let lost = self.host_is_lost();
         for arn in held {
+            let until = self.tasks.get(&arn).and_then(|t| self.withheld_until(&t.record));
+            if lost && until.is_none_or(|at| at > now) {
+                continue;
+            }
             if let Some(task) = self.tasks.get_mut(&arn) {
                 task.record.containers.iter_mut().for_each(|c| c.withheld = false);
             }
@@ -61,13 +63,15 @@ impl Node {
         }
     }
 
-    fn withheld_until(&self) -> Option<Timestamp> {
+    /// Long after the last deadline; where none stands, long after the task's own end.
+    fn withheld_until(&self, record: &TaskRecord) -> Option<Timestamp> {
         let last = self.standing().filter_map(|s| s.reason.deadline()).chain(self.docker_dead_at()).max();
-        last.map(|at| at.after(self.survived_after()))
+        last.max(record.stopped_at).map(|at| at.after(self.survived_after()))
     }
 
     pub(crate) fn withheld_wakes_at(&self) -> Option<Timestamp> {
-        self.withheld_until().filter(|_| self.tasks.values().any(|t| t.record.withheld()))
+        let held = self.tasks.values().map(|t| &t.record).filter(|r| r.withheld());
+        held.filter_map(|r| self.withheld_until(r)).min()
     }
 
     pub(crate) fn withheld_tasks(&self) -> usize {
@@ -84,7 +88,8 @@ impl TaskRecord {
 }
 
 fn ended_by_us(state: &ContainerState, cut_off: bool, shutdown: bool) -> bool {
-    let failed = state.stage == Stage::Stopped && state.exit_code != Some(ExitCode(0));
+    let success = state.exit_code == Some(ExitCode(0)) && !fault::is(Fault::WithholdsSuccess);
+    let failed = state.stage == Stage::Stopped && !success;
     let of_memory = state.reason.as_ref().is_some_and(|why| why.starts_with("OutOfMemoryError"));
     let by_shutdown = shutdown && state.exit_code.is_some_and(|code| KILLED.contains(&code));
     failed && !of_memory && (state.signalled || cut_off || by_shutdown)
