@@ -106,6 +106,9 @@ impl Weather {
         if dice.one_in(24) {
             queue.push(dice.below(self.calm_at * 2), Happening::HostGone(Gone::Lost));
         }
+        if dice.one_in(6) {
+            queue.push(self.calm_at + dice.below(self.calm_at), Happening::ScaleIn);
+        }
         if dice.one_in(24) && self.policy.leaving.docker_dead_after.is_some() {
             queue.push(dice.below(self.calm_at), Happening::DockerDies);
         }

@@ -153,3 +153,13 @@ fn the_idle_time_starts_anew_with_the_end_of_each_job() {
     hand.until(|c| *c == Command::LookForWork);
     assert_eq!(hand.now.since(end), MINUTE);
 }
+
+#[test]
+fn a_clock_set_back_does_not_put_a_wish_off() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(group(1, 3));
+    let mut hand = hand.crashes(fleet());
+    hand.now = Timestamp(hand.now.0 - 60_000);
+    hand.identified();
+    assert_eq!(hand.phase(), Phase::Draining, "{}", hand.why());
+}
