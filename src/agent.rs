@@ -9,6 +9,7 @@ mod endpoint;
 mod environment;
 mod identify;
 mod images;
+mod leaving;
 mod notice;
 mod pull;
 mod roles;
@@ -18,7 +19,7 @@ mod telemetry;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use node_core::{Command, Event, Node, Policy, Save, Timestamp};
+use node_core::{Command, Event, LeavingPolicy, Node, Policy, Save, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -162,6 +163,7 @@ fn policy(config: &Config) -> Policy {
         cleanup_wait: config.task_cleanup_wait,
         stop_timeout_secs: config.container_stop_timeout.as_secs(),
         docker_concurrency: config.docker_concurrency,
+        leaving: LeavingPolicy::alone(),
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn policy() -> Policy {
         cleanup_wait: Duration::from_secs(10),
         stop_timeout_secs: 30,
         docker_concurrency: 2,
+        leaving: LeavingPolicy::alone(),
     }
 }
 
@@ -82,7 +83,7 @@ impl Hand {
         self.commands()
     }
 
-    fn commands(&mut self) -> Vec<Command> {
+    pub(crate) fn commands(&mut self) -> Vec<Command> {
         let next = std::iter::from_fn(|| self.node.next_command());
         next.filter(|c| !matches!(c, Command::Notice(_))).collect()
     }
@@ -149,7 +150,7 @@ impl Hand {
         self.on(Event::Observed(name.clone(), seen(Running::Exited(Some(ExitCode(code))))))
     }
 
-    fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         self.node.phase()
     }
 }
