@@ -25,7 +25,7 @@ mod nodes;
 mod plane;
 mod sigv4;
 
-pub use config::{NodeTemplate, PlaneConfig, PlaneError};
+pub use config::{GroupTemplate, NodeTemplate, PlaneConfig, PlaneError};
 pub use error::ApiError;
 pub use events::{JobStatus, PlaneEvent};
 pub use plane::Plane;
