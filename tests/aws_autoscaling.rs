@@ -37,10 +37,10 @@ fn local(plane: &Plane, command: &str, args: &[&str]) -> Result<String, String> 
 /// Of the metadata service of an instance made by hand.
 fn imds(instance: &Instance, path: &str) -> Option<String> {
     let imds = instance.imds.as_deref().unwrap();
-    let ttl = [("X-aws-ec2-metadata-token-ttl-seconds", "60")];
-    let token = http::request("PUT", &format!("{imds}/latest/api/token"), &ttl, "").body;
-    let header = [("X-aws-ec2-metadata-token", token.as_str())];
-    let answer = http::request("GET", &format!("{imds}/latest/meta-data/{path}"), &header, "");
+    let ttl = ("X-aws-ec2-metadata-token-ttl-seconds", "60");
+    let token = http::put(&format!("{imds}/latest/api/token"), ttl).body;
+    let header = ("X-aws-ec2-metadata-token", token.as_str());
+    let answer = http::get(&format!("{imds}/latest/meta-data/{path}"), header);
     assert!([200, 404].contains(&answer.status), "{path}: {}", answer.status);
     (answer.status == 200).then_some(answer.body)
 }
