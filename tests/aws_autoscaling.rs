@@ -12,8 +12,10 @@ fn autoscaling(aws: &Aws<'_>, operation: &str, args: &[&str]) -> Value {
     aws.ok(&[&["autoscaling", operation], args].concat())
 }
 
+/// `null` where it is none.
 fn member(aws: &Aws<'_>, id: &str) -> Value {
-    autoscaling(aws, "describe-auto-scaling-instances", &["--instance-ids", id])["AutoScalingInstances"][0].take()
+    let found = autoscaling(aws, "describe-auto-scaling-instances", &["--instance-ids", id]);
+    found["AutoScalingInstances"][0].clone()
 }
 
 /// The instances that have an agent, once there are so many.
