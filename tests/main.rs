@@ -5,6 +5,8 @@
 mod common;
 
 #[cfg(test)]
+mod aws_autoscaling;
+#[cfg(test)]
 mod aws_cli;
 #[cfg(test)]
 mod bad_input;
