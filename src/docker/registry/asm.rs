@@ -9,10 +9,9 @@ use ecs_wire::task::Secret;
 use node_core::AsmAuth;
 use serde::Deserialize;
 
-use super::credentials;
 use super::host::Login;
 use crate::ecs::classify;
-use crate::serve::credentials::Material;
+use crate::serve::credentials::{Material, for_sdk};
 
 /// One call; the SDK tries again within [`LIMIT`].
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -27,9 +26,8 @@ struct Stored {
 /// `GetSecretValue`. The error's text may be shown: it quotes nothing of the secret.
 pub(super) async fn login(wanted: &AsmAuth, role: &Material, sdk: &SdkConfig) -> Result<Login, String> {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(LIMIT).build();
-    let mut config = aws_sdk_secretsmanager::config::Builder::from(sdk)
-        .timeout_config(timeouts)
-        .credentials_provider(credentials(role));
+    let mut config =
+        aws_sdk_secretsmanager::config::Builder::from(sdk).timeout_config(timeouts).credentials_provider(for_sdk(role));
     if !wanted.region.is_empty() {
         config = config.region(Region::new(wanted.region.clone()));
     }

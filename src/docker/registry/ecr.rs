@@ -12,7 +12,7 @@ use node_core::{CredentialsId, EcrAuth, Rng};
 
 use super::host::Login;
 use crate::ecs::classify;
-use crate::serve::credentials::Material;
+use crate::serve::credentials::{Material, for_sdk};
 
 /// One call; the SDK tries again within [`LIMIT`].
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -112,7 +112,7 @@ async fn ask(wanted: &EcrAuth, role: Option<&Material>, sdk: &SdkConfig) -> Resu
         config = config.endpoint_url(whole);
     }
     if let Some(role) = role {
-        config = config.credentials_provider(super::credentials(role));
+        config = config.credentials_provider(for_sdk(role));
     }
     let registry = Some(wanted.registry_id.clone()).filter(|id| !id.is_empty());
     let client = aws_sdk_ecr::Client::from_conf(config.build());

@@ -9,7 +9,6 @@ mod tests;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
-use aws_credential_types::Credentials;
 use bollard::auth::DockerCredentials;
 use node_core::{CredentialsId, OpFailure, RegistryAuth};
 
@@ -88,17 +87,6 @@ fn error_name(auth: &RegistryAuth) -> &'static str {
         RegistryAuth::Ecr(_) => names::ECR,
         RegistryAuth::Asm(_) => names::AUTH,
     }
-}
-
-/// An execution role's credentials for one SDK client.
-fn credentials(role: &Material) -> Credentials {
-    Credentials::new(
-        role.access_key_id.as_str(),
-        role.secret_access_key.as_str(),
-        Some(role.session_token.to_string()),
-        None,
-        "task execution role",
-    )
 }
 
 /// An image's name with its registry, and Docker Hub's unspoken parts: `docker.io/library/busybox`.

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::credentials::json as answer;
 use super::{Shared, Subject};
-use crate::serve::credentials::Found;
+use crate::serve::credentials::{Found, for_sdk};
 
 /// amazon-ecs-agent's limit of the call.
 const LIMIT: Duration = Duration::from_secs(4);
@@ -110,7 +110,7 @@ async fn find(shared: &Shared, endpoint: &str) -> Result<Protected, Response> {
         let text = "Invalid Request: no task IAM role credentials available for task";
         return Err(refuse(StatusCode::FORBIDDEN, &arn, "AccessDeniedException", text));
     };
-    let config = ecs.config().to_builder().credentials_provider(role.for_sdk()).build();
+    let config = ecs.config().to_builder().credentials_provider(for_sdk(&role)).build();
     let cluster = view.place.cluster.unwrap_or_default();
     Ok(Protected { task: arn, cluster, ecs: aws_sdk_ecs::Client::from_conf(config) })
 }
