@@ -128,6 +128,9 @@ pub(super) fn terminate(hub: &Arc<Hub>, form: &Form) -> Xml {
     if ids.is_empty() {
         return Err(ApiError::new("MissingParameter", "The request must contain the parameter InstanceId"));
     }
+    if form.get("DryRun") == Some("true") {
+        return Err(ApiError::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set."));
+    }
     hub.update(|all, now| {
         if let Some(unknown) = ids.iter().find(|id| !all.nodes.contains_key(*id)) {
             return Err(unknown_node(unknown));
