@@ -24,14 +24,18 @@ pub(crate) async fn facts(client: &Client, instance: &InstanceId) -> Result<Opti
 async fn member(client: &Client, instance: &InstanceId) -> Result<Option<AutoScalingInstanceDetails>, ApiFailure> {
     match client.describe_auto_scaling_instances().instance_ids(instance.as_str()).send().await {
         Ok(answer) => Ok(answer.auto_scaling_instances().first().cloned()),
-        Err(error) if is_unknown(error.code()) => Ok(None),
+        Err(error) if is_unknown(error.code(), error.raw_response().map(|r| r.status().as_u16())) => Ok(None),
         Err(error) => Err(classify(&error)),
     }
 }
 
-/// An endpoint that does not serve Auto Scaling has no groups.
-fn is_unknown(code: Option<&str>) -> bool {
-    matches!(code, Some("InvalidAction" | "UnknownOperationException"))
+/// An endpoint that does not serve Auto Scaling has no groups. AWS's own refusals always have a code; a proxy's have other
+/// statuses.
+fn is_unknown(code: Option<&str>, status: Option<u16>) -> bool {
+    match code {
+        Some(code) => matches!(code, "InvalidAction" | "UnknownOperationException"),
+        None => matches!(status, Some(400 | 401 | 404 | 501)),
+    }
 }
 
 fn read(name: &str, group: &AutoScalingGroup, member: &AutoScalingInstanceDetails) -> GroupFacts {
@@ -148,7 +152,7 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served = post(move |body: String| async move {
             let (status, xml) = answer(&body);
-            (axum::http::StatusCode::from_u16(status).unwrap(), xml)
+            (http::StatusCode::from_u16(status).unwrap(), xml)
         });
         tokio::spawn(async move { axum::serve(listener, Router::new().route("/", served)).await });
         let config = aws_sdk_autoscaling::Config::builder()
@@ -228,6 +232,9 @@ mod tests {
         assert_eq!(facts(&client, &id).await, Ok(None));
         assert_eq!(hook(&client, &id).await, Ok(None));
         assert_eq!(protect(&client, &id, true).await, Ok(()));
+        let other =
+            self::client(|_| (401, "<Response><Errors><Error><Code>Other</Code></Error></Errors></Response>".into()));
+        assert_eq!(facts(&other.await, &id).await, Ok(None));
         assert!(matches!(terminate(&client, &id, true).await, Err(ApiFailure::Rejected(_))));
     }
 
