@@ -296,7 +296,7 @@ impl Node {
         let name = canonical(name);
         let exact = digest.map(|digest| format!("{}@{digest}", repository(&name)));
         let mut changed = false;
-        for name in std::iter::once(name.clone()).chain(exact) {
+        for name in std::iter::once(name).chain(exact) {
             if pulled {
                 record.images.insert(name, ImageUse { pulled_at: now, used_at: now });
                 changed = true;
