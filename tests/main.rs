@@ -27,6 +27,8 @@ mod faults;
 #[cfg(test)]
 mod job;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod node_life;

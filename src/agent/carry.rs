@@ -78,6 +78,9 @@ impl Agent {
             Some(span) => span.in_scope(|| notice::log(notice)),
             None => notice::log(notice),
         }
+        if let Notice::Leaving(news) = notice {
+            self.listener.tell(news);
+        }
     }
 
     pub(super) fn task_span(&self, task: &TaskArn) -> tracing::Span {
