@@ -5,28 +5,7 @@ use node_core::{ContainerName, Protocol, TaskArn};
 use super::*;
 
 fn container() -> ContainerSpec {
-    ContainerSpec {
-        name: ContainerName::new("default"),
-        image: "busybox:latest".into(),
-        essential: true,
-        command: Vec::new(),
-        entry_point: None,
-        environment: BTreeMap::new(),
-        cpu_shares: 2,
-        memory: None,
-        binds: Vec::new(),
-        ports: Vec::new(),
-        depends_on: Vec::new(),
-        docker_config: None,
-        docker_host_config: None,
-        stop_timeout_secs: None,
-        container_arn: None,
-        registry_auth: None,
-        health_check: false,
-        restart_policy: None,
-        secrets: Vec::new(),
-        gpus: Vec::new(),
-    }
+    ContainerSpec::new("default", "busybox:latest")
 }
 
 fn body(container: ContainerSpec) -> Result<ContainerCreateBody, OpFailure> {

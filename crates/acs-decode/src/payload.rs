@@ -18,8 +18,8 @@ pub(crate) use roles::credentials;
 use ecs_wire::acs::PayloadMessage;
 use ecs_wire::task::Task;
 use node_core::{
-    ClusterRef, ContainerInstanceArn, ContainerName, ContainerSpec, Incoming, Mebibytes, MessageId, Payload,
-    PayloadTask, Roles, TaskArn, TaskSpec,
+    ClusterRef, ContainerInstanceArn, ContainerSpec, Incoming, Mebibytes, MessageId, Payload, PayloadTask, Roles,
+    TaskArn, TaskSpec,
 };
 use serde_json::Value;
 
@@ -122,35 +122,10 @@ fn outline(arn: &TaskArn, raw: &Value) -> TaskSpec {
             .into_iter()
             .flatten()
             .filter(|c| !text(c, "name").is_empty())
-            .map(|c| bare_container(text(c, "name"), text(c, "image")))
+            .map(|c| ContainerSpec::new(text(c, "name"), text(c, "image")))
             .collect(),
         roles: Roles::default(),
         memory: None,
-    }
-}
-
-fn bare_container(name: String, image: String) -> ContainerSpec {
-    ContainerSpec {
-        name: ContainerName::new(name),
-        image,
-        essential: true,
-        command: Vec::new(),
-        entry_point: None,
-        environment: std::collections::BTreeMap::new(),
-        cpu_shares: container::MIN_SHARES,
-        memory: None,
-        binds: Vec::new(),
-        ports: Vec::new(),
-        depends_on: Vec::new(),
-        docker_config: None,
-        docker_host_config: None,
-        stop_timeout_secs: None,
-        container_arn: None,
-        registry_auth: None,
-        health_check: false,
-        restart_policy: None,
-        secrets: Vec::new(),
-        gpus: Vec::new(),
     }
 }
 

@@ -65,8 +65,8 @@ pub use record::{NodeRecord, Save, Saved};
 pub use restart::{RestartPolicy, Restarts};
 pub use roles::{Issued, RoleKind, Roles};
 pub use spec::{
-    AsmAuth, Bind, Condition, ContainerSpec, Dependency, EcrAuth, JobLabel, NetworkBinding, PortMapping, Protocol,
-    RegistryAuth, SecretProvider, SecretRef, SecretTarget, TaskSpec,
+    AsmAuth, Bind, Condition, ContainerSpec, Dependency, EcrAuth, JobLabel, MIN_CPU_SHARES, NetworkBinding,
+    PortMapping, Protocol, RegistryAuth, SecretProvider, SecretRef, SecretTarget, TaskSpec,
 };
 pub use status::{ContainerView, NodeStatus, TaskView};
 pub use task::TaskRecord;

@@ -62,6 +62,38 @@ pub struct ContainerSpec {
     pub gpus: Vec<String>,
 }
 
+/// The least that Docker takes.
+pub const MIN_CPU_SHARES: u64 = 2;
+
+impl ContainerSpec {
+    /// An essential container that asks for nothing but its image.
+    #[must_use]
+    pub fn new(name: impl Into<String>, image: impl Into<String>) -> Self {
+        Self {
+            name: ContainerName::new(name),
+            image: image.into(),
+            essential: true,
+            command: Vec::new(),
+            entry_point: None,
+            environment: BTreeMap::new(),
+            cpu_shares: MIN_CPU_SHARES,
+            memory: None,
+            binds: Vec::new(),
+            ports: Vec::new(),
+            depends_on: Vec::new(),
+            docker_config: None,
+            docker_host_config: None,
+            stop_timeout_secs: None,
+            container_arn: None,
+            registry_auth: None,
+            health_check: false,
+            restart_policy: None,
+            secrets: Vec::new(),
+            gpus: Vec::new(),
+        }
+    }
+}
+
 /// Where a secret is, and what it is to become. It holds none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretRef {

@@ -84,27 +84,14 @@ fn container(n: usize, name: &str, i: usize, names: &[&str], dice: &mut Dice) ->
         let condition = dice.pick(&[Condition::Start, Condition::Complete, Condition::Success], Condition::Start);
         depends_on.push(Dependency { container: ContainerName::new(other), condition });
     }
+    let image = format!("image-{}", dice.below(3));
     ContainerSpec {
-        name: ContainerName::new(name),
-        image: format!("image-{}", dice.below(3)),
         essential: name == "default" || dice.one_in(3),
-        command: Vec::new(),
-        entry_point: None,
         environment: BTreeMap::from([("AWS_BATCH_JOB_ID".to_owned(), format!("job-{n}"))]),
         cpu_shares: 128,
-        memory: None,
-        binds: Vec::new(),
-        ports: Vec::new(),
         depends_on,
-        docker_config: None,
-        docker_host_config: None,
         stop_timeout_secs: dice.one_in(3).then(|| dice.between(1, 90)),
-        container_arn: None,
-        registry_auth: None,
-        health_check: false,
-        restart_policy: None,
-        secrets: Vec::new(),
-        gpus: Vec::new(),
+        ..ContainerSpec::new(name, image)
     }
 }
 

@@ -1,10 +1,7 @@
 //! Logins that a job definition keeps in Secrets Manager (`repositoryCredentials`), fetched with the execution role.
 //! Source: amazon-ecs-agent, agent/asm/asm.go.
 
-use std::time::Duration;
-
 use aws_config::{Region, SdkConfig};
-use aws_smithy_types::timeout::TimeoutConfig;
 use ecs_wire::task::Secret;
 use node_core::AsmAuth;
 use serde::Deserialize;
@@ -12,10 +9,6 @@ use serde::Deserialize;
 use super::host::Login;
 use crate::ecs::classify;
 use crate::serve::credentials::{Material, for_sdk};
-
-/// One call; the SDK tries again within [`LIMIT`].
-const ATTEMPT: Duration = Duration::from_secs(5);
-const LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
 struct Stored {
@@ -25,9 +18,9 @@ struct Stored {
 
 /// `GetSecretValue`. The error's text may be shown: it quotes nothing of the secret.
 pub(super) async fn login(wanted: &AsmAuth, role: &Material, sdk: &SdkConfig) -> Result<Login, String> {
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(LIMIT).build();
-    let mut config =
-        aws_sdk_secretsmanager::config::Builder::from(sdk).timeout_config(timeouts).credentials_provider(for_sdk(role));
+    let mut config = aws_sdk_secretsmanager::config::Builder::from(sdk)
+        .timeout_config(super::timeouts())
+        .credentials_provider(for_sdk(role));
     if !wanted.region.is_empty() {
         config = config.region(Region::new(wanted.region.clone()));
     }

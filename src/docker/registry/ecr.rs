@@ -7,16 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_ecr::types::AuthorizationData;
-use aws_smithy_types::timeout::TimeoutConfig;
 use node_core::{CredentialsId, EcrAuth, Rng};
 
 use super::host::Login;
 use crate::ecs::classify;
 use crate::serve::credentials::{Material, for_sdk};
 
-/// One call; the SDK tries again within [`LIMIT`].
-const ATTEMPT: Duration = Duration::from_secs(5);
-const LIMIT: Duration = Duration::from_secs(20);
 /// A login is renewed this long before it ends, at a random time in between, so that a fleet does not ask all at once.
 const EARLIEST: Duration = Duration::from_secs(60 * 60);
 const LATEST: Duration = Duration::from_secs(30 * 60);
@@ -102,8 +98,7 @@ fn key(wanted: &EcrAuth, role: Option<(&CredentialsId, &Material)>) -> Key {
 
 /// `GetAuthorizationToken`.
 async fn ask(wanted: &EcrAuth, role: Option<&Material>, sdk: &SdkConfig) -> Result<Token, String> {
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(LIMIT).build();
-    let mut config = aws_sdk_ecr::config::Builder::from(sdk).timeout_config(timeouts);
+    let mut config = aws_sdk_ecr::config::Builder::from(sdk).timeout_config(super::timeouts());
     if !wanted.region.is_empty() {
         config = config.region(Region::new(wanted.region.clone()));
     }

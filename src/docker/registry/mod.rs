@@ -7,8 +7,10 @@ mod host;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
 use bollard::auth::DockerCredentials;
 use node_core::{CredentialsId, OpFailure, RegistryAuth};
 
@@ -25,6 +27,9 @@ pub(crate) struct Registries {
     roles: CredentialStore,
 }
 
+/// One call for a login; the SDK tries again within [`LIMIT`].
+const ATTEMPT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(20);
 const NO_LOGIN: &str = "engine docker private registry credentials: not found";
 
 /// Whose login: part of the name under which pulls of one image are shared, so that no task is served by what only
@@ -35,6 +40,10 @@ pub(crate) fn identity(auth: Option<&RegistryAuth>, execution_role: Option<&Cred
         Some(auth) if auth.needs_execution_role() => format!("{auth:?} {execution_role:?}"),
         Some(auth) => format!("{auth:?}"),
     }
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(LIMIT).build()
 }
 
 impl Registries {

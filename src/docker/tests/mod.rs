@@ -1,14 +1,11 @@
 //! Against this machine's own Docker, with the image that `scripts/image.sh busybox` makes, and against daemons that are
 //! played. No registry is asked but one that is not there.
 
-use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use node_core::{
-    ContainerName, ContainerSpec, DockerName, ImagePulled, Observation, OpFailure, PullMode, Running, TaskArn, TaskSpec,
-};
+use node_core::{ContainerSpec, DockerName, ImagePulled, Observation, OpFailure, PullMode, Running, TaskArn, TaskSpec};
 
 use super::{Docker, Wanted};
 
@@ -41,26 +38,9 @@ impl Job {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let container = ContainerSpec {
-            name: ContainerName::new("default"),
-            image: "busybox:latest".into(),
-            essential: true,
             command: ["sh", "-c", script].map(str::to_owned).into(),
-            entry_point: None,
-            environment: BTreeMap::new(),
-            cpu_shares: 2,
-            memory: None,
-            binds: Vec::new(),
-            ports: Vec::new(),
-            depends_on: Vec::new(),
-            docker_config: None,
             docker_host_config: Some(r#"{"NetworkMode":"none"}"#.into()),
-            stop_timeout_secs: None,
-            container_arn: None,
-            registry_auth: None,
-            health_check: false,
-            restart_policy: None,
-            secrets: Vec::new(),
-            gpus: Vec::new(),
+            ..ContainerSpec::new("default", "busybox:latest")
         };
         let task = TaskSpec {
             arn: TaskArn::new(format!("arn:aws:ecs:us-east-1:1:task/test/{}-{count}", std::process::id())),

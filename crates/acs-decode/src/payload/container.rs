@@ -4,16 +4,15 @@ use ecs_wire::task::{
     Container, ContainerDependency, MountPoint, PortMapping as WirePort, RestartPolicy as WirePolicy, Task,
 };
 use node_core::{
-    Bind, Condition, ContainerName, ContainerSpec, Dependency, ExitCode, Mebibytes, PortMapping, Protocol,
-    RestartPolicy,
+    Bind, Condition, ContainerName, ContainerSpec, Dependency, ExitCode, MIN_CPU_SHARES, Mebibytes, PortMapping,
+    Protocol, RestartPolicy,
 };
 use serde_json::Value;
 
 use super::volumes::Volumes;
 use super::{registry, roles, secrets};
 
-/// Docker takes CPU shares from 2 to 262,144; amazon-ecs-agent brings everything else into that range.
-pub(super) const MIN_SHARES: u64 = 2;
+/// Docker takes CPU shares from [`MIN_CPU_SHARES`] to this; amazon-ecs-agent brings everything else into that range.
 const MAX_SHARES: u64 = 262_144;
 /// Docker refuses less; amazon-ecs-agent raises it to this.
 const MIN_MEMORY: Mebibytes = Mebibytes(4);
@@ -35,7 +34,7 @@ pub(super) fn decode(wire: &Container, volumes: &Volumes, task: &Task) -> Result
         command: command(wire).map_err(within)?,
         entry_point: wire.entry_point.clone(),
         environment: wire.environment.clone(),
-        cpu_shares: u64::try_from(wire.cpu).unwrap_or(0).clamp(MIN_SHARES, MAX_SHARES),
+        cpu_shares: u64::try_from(wire.cpu).unwrap_or(0).clamp(MIN_CPU_SHARES, MAX_SHARES),
         memory: memory(wire.memory).map_err(within)?,
         binds: collect(&wire.mount_points, |m| bind(m, volumes)).map_err(within)?,
         ports: collect(&wire.port_mappings, port).map_err(within)?,

@@ -119,16 +119,22 @@ fn once_asks_the_registry_a_single_time() {
     assert_eq!(mode(&hand.run(&spec("t2"))), Some(PullMode::IfMissing));
 }
 
-#[test]
-fn containers_wait_for_each_other_and_end_with_the_essential_one() {
+/// A task whose main container waits for the success of `init`, and the names of both.
+fn after_init() -> (Hand, TaskSpec, Vec<DockerName>) {
     let mut hand = Hand::active(policy());
     let mut spec = spec("t1");
     let mut main = spec.containers[0].clone();
     main.depends_on = vec![Dependency { container: ContainerName::new("init"), condition: Condition::Success }];
     let init = ContainerSpec { name: ContainerName::new("init"), essential: false, ..spec.containers[0].clone() };
     spec.containers = vec![main, init];
-    let names: Vec<_> = spec.containers.iter().map(|c| spec.docker_name(c)).collect();
+    let names = spec.containers.iter().map(|c| spec.docker_name(c)).collect();
     hand.run(&spec);
+    (hand, spec, names)
+}
+
+#[test]
+fn containers_wait_for_each_other_and_end_with_the_essential_one() {
+    let (mut hand, _, names) = after_init();
     hand.on(Event::Pulled(names[0].clone(), Ok(ImagePulled::default())));
     let commands = hand.on(Event::Pulled(names[1].clone(), Ok(ImagePulled::default())));
     assert!(has(&commands, |c| matches!(c, Command::Create { name, .. } if *name == names[1])));
@@ -141,20 +147,13 @@ fn containers_wait_for_each_other_and_end_with_the_essential_one() {
 
 #[test]
 fn a_dependency_that_failed_fails_the_one_that_waits() {
-    let mut hand = Hand::active(policy());
-    let mut spec = spec("t1");
-    let mut main = spec.containers[0].clone();
-    main.depends_on = vec![Dependency { container: ContainerName::new("init"), condition: Condition::Success }];
-    let init = ContainerSpec { name: ContainerName::new("init"), essential: false, ..spec.containers[0].clone() };
-    spec.containers = vec![main, init];
-    let names: Vec<_> = spec.containers.iter().map(|c| spec.docker_name(c)).collect();
-    hand.run(&spec);
+    let (mut hand, spec, names) = after_init();
     for name in &names {
         hand.on(Event::Pulled(name.clone(), Ok(ImagePulled::default())));
     }
     hand.on(Event::Created(names[1].clone(), Ok(seen(Running::Created))));
     hand.on(Event::Started(names[1].clone(), Ok(seen(Running::Running))));
-    hand.on(Event::Submitted(spec.arn.clone(), Ok(())));
+    hand.on(Event::Submitted(spec.arn, Ok(())));
     let commands = hand.exits(&names[1], 1);
     let change = submitted(&commands).unwrap();
     assert_eq!(change.status, TaskStatus::Stopped);
