@@ -4,6 +4,8 @@
 #   scripts/setup.sh test     the same, an image registry with htpasswd, and the AWS CLI and boto3 from PyPI in target/test-venv
 #   scripts/setup.sh lint     a C compiler and shellcheck
 #   scripts/setup.sh fuzz     a C++ compiler, for libFuzzer
+#   scripts/setup.sh packer   Packer
+#   scripts/setup.sh package  what makes a .deb and a .rpm
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -17,7 +19,9 @@ main() {
     test) ensure_compiler; ensure_busybox; ensure_docker; ensure_registry; ensure_test_venv ;;
     lint) ensure_compiler; ensure_shellcheck ;;
     fuzz) ensure_cxx ;;
-    *) die "usage: scripts/setup.sh demo|test|lint|fuzz" ;;
+    packer) ensure_packer ;;
+    package) ensure_packaging ;;
+    *) die "usage: scripts/setup.sh demo|test|lint|fuzz|packer|package" ;;
   esac
 }
 
@@ -43,6 +47,16 @@ ensure_registry() {
 
 ensure_shellcheck() {
   command -v shellcheck >/dev/null || apt_install "shellcheck" shellcheck
+}
+
+ensure_packer() {
+  command -v packer >/dev/null || apt_install "Packer, for the AMI's templates" packer
+}
+
+ensure_packaging() {
+  command -v objdump >/dev/null || apt_install "binutils, to look at the binary" binutils
+  command -v rpmbuild >/dev/null || apt_install "rpmbuild, for the .rpm" rpm
+  command -v dpkg-deb >/dev/null || die "dpkg-deb is missing: packages are made on Debian or Ubuntu"
 }
 
 ensure_docker() {

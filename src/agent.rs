@@ -9,11 +9,14 @@ mod endpoint;
 mod environment;
 mod identify;
 mod images;
+mod leaving;
 mod notice;
+mod orders;
 mod pull;
 mod roles;
 mod status;
 mod telemetry;
+mod tell;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -97,6 +100,10 @@ pub(crate) struct Agent {
     work: TaskTracker,
     stop: CancellationToken,
     exit: Option<ExitStatus>,
+    /// What was ordered in this turn, and who waits to hear that it is durable.
+    ordered: Vec<orders::Answered>,
+    /// Who is told of each step of leaving.
+    listener: tell::Listener,
 }
 
 /// Runs the agent until it is stopped or has no reason to go on.
@@ -135,9 +142,13 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
         work: TaskTracker::new(),
         stop: stop.clone(),
         exit: None,
+        ordered: Vec::new(),
+        listener: tell::Listener::start(config.event_command.clone(), &stop),
         config,
     };
     agent.expect_credentials();
+    // What a former process wrote down: the core says it again where it still holds.
+    leaving::forget_deadline(&agent.config);
     let (mut endpoint, claim) = agent.open_endpoint(questions.clone()).await;
     let serving = tokio::spawn(admin.serve(questions, stop.clone()));
     let watching = tokio::spawn(crate::docker::watch(agent.docker.clone(), agent.events.clone(), stop.clone()));
@@ -162,6 +173,7 @@ fn policy(config: &Config) -> Policy {
         cleanup_wait: config.task_cleanup_wait,
         stop_timeout_secs: config.container_stop_timeout.as_secs(),
         docker_concurrency: config.docker_concurrency,
+        leaving: config.leaving,
     }
 }
 
@@ -213,6 +225,7 @@ impl Agent {
             }
             self.tell_telemetry();
         }
+        self.orders_are_durable();
         while let Some(command) = self.node.next_command() {
             if let Command::Exit { code, reason } = command {
                 tracing::error!("{reason}");
@@ -253,6 +266,10 @@ impl Agent {
         let event = Event::Identified { instance: cloud.instance.clone(), cluster: cloud.cluster.clone() };
         let cloud = Arc::new(cloud);
         self.locate(Arc::clone(&cloud));
+        self.watch_host(Arc::clone(&cloud));
+        if let Some((id, at)) = crate::host::boot() {
+            self.node.handle(Event::HostBooted { id, at }, now);
+        }
         self.cloud = Some(cloud);
         self.node.handle(event, now);
     }

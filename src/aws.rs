@@ -40,6 +40,7 @@ pub(crate) enum AwsError {
 pub(crate) struct Clients {
     pub(crate) ecs: aws_sdk_ecs::Client,
     pub ec2: aws_sdk_ec2::Client,
+    pub(crate) autoscaling: aws_sdk_autoscaling::Client,
     pub(crate) batch: aws_sdk_batch::Client,
     pub(crate) imds: imds::Client,
     /// Signs the websockets, which no SDK client opens.
@@ -65,6 +66,7 @@ pub(crate) async fn connect(
     Ok(Clients {
         ecs: ecs_client(&config, ecs_endpoint),
         ec2: aws_sdk_ec2::Client::new(&config),
+        autoscaling: aws_sdk_autoscaling::Client::new(&config),
         batch: aws_sdk_batch::Client::new(&config),
         imds: imds_client(http),
         credentials,

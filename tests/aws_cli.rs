@@ -24,7 +24,7 @@ pub(crate) fn with_credentials(program: &str) -> Command {
     command
 }
 
-struct Aws<'a>(&'a Plane);
+pub(crate) struct Aws<'a>(pub(crate) &'a Plane);
 
 impl Aws<'_> {
     fn run(&self, args: &[&str]) -> Output {
@@ -34,7 +34,7 @@ impl Aws<'_> {
     }
 
     /// What it prints; `null` where that is nothing.
-    fn ok(&self, args: &[&str]) -> Value {
+    pub(crate) fn ok(&self, args: &[&str]) -> Value {
         let output = self.run(args);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "aws {}: {errors}", args.join(" "));
@@ -42,7 +42,7 @@ impl Aws<'_> {
     }
 
     /// What it complains about.
-    fn refused(&self, args: &[&str]) -> String {
+    pub(crate) fn refused(&self, args: &[&str]) -> String {
         let output = self.run(args);
         let code = output.status.code();
         assert!([Some(254), Some(255)].contains(&code), "aws {}: {code:?}", args.join(" "));

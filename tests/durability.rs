@@ -203,7 +203,8 @@ fn crash_at(plane: &Plane, n: u32, when: &str) -> bool {
         assert_eq!(job["attempts"].as_array().unwrap().len(), 1, "crash {at}");
         assert_eq!(starts(work, &code.to_string()), 1, "crash {at}: job {code} ran once\n{}", agent.log());
     }
-    let crashes = agent.count("batch-node-agent starts") - 1;
-    assert_eq!(crashes, usize::from(marker.exists()), "crash {at}: {}", agent.log());
-    crashes > 0
+    // The last commit notes that EC2 has accepted the termination: whoever crashes there may be gone before it starts again.
+    let crashed = marker.exists();
+    assert!(agent.count("batch-node-agent starts") - 1 <= usize::from(crashed), "crash {at}: {}", agent.log());
+    crashed
 }

@@ -5,6 +5,8 @@
 mod common;
 
 #[cfg(test)]
+mod aws_autoscaling;
+#[cfg(test)]
 mod aws_cli;
 #[cfg(test)]
 mod bad_input;
@@ -24,6 +26,8 @@ mod ecr;
 mod faults;
 #[cfg(test)]
 mod job;
+#[cfg(test)]
+mod leaving;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]

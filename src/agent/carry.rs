@@ -56,6 +56,17 @@ impl Agent {
             | Command::Count
             | Command::Deregister
             | Command::Terminate => self.ask_aws(command),
+            Command::LookForWork
+            | Command::Preflight
+            | Command::TerminateInGroup { .. }
+            | Command::MarkUnhealthy
+            | Command::PowerOff
+            | Command::CompleteHook(_)
+            | Command::Heartbeat(_)
+            | Command::Protect(_)
+            | Command::LetGo
+            | Command::Signal { .. }
+            | Command::PublishDeadline(_) => self.carry_out_leaving(command),
             // Handled by the loop, which ends.
             Command::Exit { .. } => {}
         }
@@ -66,6 +77,9 @@ impl Agent {
         match span {
             Some(span) => span.in_scope(|| notice::log(notice)),
             None => notice::log(notice),
+        }
+        if let Notice::Leaving(news) = notice {
+            self.listener.tell(news);
         }
     }
 

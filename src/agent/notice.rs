@@ -1,7 +1,7 @@
 //! The core's notices as log lines. Each line about a job stands in that task's span: `task`, `job_id`, `queue`, `attempt`.
 
-use node_core::{JobLabel, Notice, TaskArn};
-use tracing::{Span, error, info, info_span, warn};
+use node_core::{Announcement, Happening, JobLabel, Notice, TaskArn};
+use tracing::{Span, debug, error, info, info_span, warn};
 
 /// The span of everything that is logged about one task.
 pub(super) fn task_span(task: &TaskArn, job: Option<&JobLabel>) -> Span {
@@ -40,6 +40,7 @@ pub(super) fn subject(notice: &Notice) -> Option<&TaskArn> {
         | Notice::HomeTrouble(_)
         | Notice::SessionLost { .. }
         | Notice::ApiRetried { .. } => None,
+        Notice::Leaving(news) => news.task.as_ref(),
     }
 }
 
@@ -93,7 +94,20 @@ pub(super) fn log(notice: &Notice) {
         Notice::SessionLost { cause, retry_ms } => {
             warn!(retry_ms, "ACS session ended, reconnecting later: {cause}");
         }
+        Notice::Leaving(news) => leaving(news),
         Notice::ApiRetried { call, error, retry_ms } => warn!(retry_ms, "{call} failed, will be tried again: {error}"),
+    }
+}
+
+/// A change of phase has its own line.
+fn leaving(news: &Announcement) {
+    let event = news.what.as_str();
+    match news.what {
+        Happening::Phase => debug!(event, "{}", news.text),
+        Happening::RungFailed | Happening::HookLost | Happening::Stays | Happening::CutOff => {
+            warn!(event, "{}", news.text);
+        }
+        _ => info!(event, "{}", news.text),
     }
 }
 

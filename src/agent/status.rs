@@ -19,9 +19,10 @@ const LOOKS_APART: Duration = Duration::from_millis(250);
 
 impl Agent {
     /// Answers beside the loop: the question takes a quarter of a second.
-    pub(super) fn answer(&self, question: AdminRequest) {
+    pub(super) fn answer(&mut self, question: AdminRequest) {
         let reply = match question {
             AdminRequest::Status(reply) => reply,
+            AdminRequest::Order(asked, reply) => return self.order(asked, reply),
             AdminRequest::Tasks(subject, reply) => {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.tasks_for(&subject));
@@ -47,6 +48,7 @@ impl Agent {
             tasks: node.tasks.iter().map(|t| task(t, now.since(t.accepted_at))).collect(),
             unreported: unreported(&node),
             host: report::Host::default(),
+            leaving: node.leaving,
         };
         let data_dir = self.config.data_dir.clone();
         self.work.spawn(async move {

@@ -2,6 +2,7 @@
 
 mod control;
 mod fault;
+mod interrupt;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use local_batch::{JobStatus, NodeTemplate, Plane, PlaneConfig, PlaneEvent};
+use local_batch::{GroupTemplate, JobStatus, NodeTemplate, Plane, PlaneConfig, PlaneEvent};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -31,6 +32,12 @@ pub(crate) struct LocalArgs {
     /// How many nodes may live at once; 0 launches none
     #[arg(long, default_value_t = 2, value_name = "NUMBER")]
     max_nodes: u32,
+    /// How many nodes the Auto Scaling group keeps up, work or not
+    #[arg(long, default_value_t = 0, value_name = "NUMBER", conflicts_with = "no_group")]
+    min_size: u32,
+    /// Launch nodes without an Auto Scaling group
+    #[arg(long)]
+    no_group: bool,
     /// vCPUs that a node offers [default: this machine's]
     #[arg(long, value_name = "NUMBER", value_parser = vcpus)]
     node_vcpus: Option<f64>,
@@ -68,6 +75,12 @@ pub(crate) struct LocalArgs {
 enum LocalCommand {
     /// Make a running plane misbehave, to rehearse what AWS and networks may do
     Fault(fault::FaultArgs),
+    /// Have EC2 or Auto Scaling interrupt a node of a running plane, to rehearse what jobs and hosts make of it
+    Interrupt(interrupt::InterruptArgs),
+    /// Have IAM deny an action to the nodes and jobs of a running plane
+    Deny(interrupt::DenyArgs),
+    /// Have IAM allow again what was denied
+    Allow(interrupt::AllowArgs),
 }
 
 fn vcpus(text: &str) -> Result<f64, String> {
@@ -79,8 +92,12 @@ fn vcpus(text: &str) -> Result<f64, String> {
 
 /// Serves until `stop`, then takes every node and container down; or speaks to a plane that runs already.
 pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-    if let Some(LocalCommand::Fault(fault)) = args.command {
-        return fault::run(fault).await;
+    match args.command {
+        Some(LocalCommand::Fault(fault)) => return fault::run(fault).await,
+        Some(LocalCommand::Interrupt(order)) => return interrupt::run(order).await,
+        Some(LocalCommand::Deny(order)) => return interrupt::deny(order).await,
+        Some(LocalCommand::Allow(order)) => return interrupt::allow(order).await,
+        None => {}
     }
     anyhow::ensure!(
         args.node_gpus == 0 || args.max_nodes == 1,
@@ -100,6 +117,11 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
             image_pull_behavior: Some(args.image_pull_behavior),
             log_format: None,
             env: Vec::new(),
+            group: if args.no_group {
+                GroupTemplate::Absent
+            } else {
+                GroupTemplate::Present { min_size: args.min_size }
+            },
         },
         data_dir: data.path.clone(),
         docker_host: args.docker_host,

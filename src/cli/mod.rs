@@ -3,6 +3,7 @@
 pub(crate) mod config;
 #[cfg(feature = "local")]
 pub(crate) mod local;
+pub(crate) mod order;
 pub(crate) mod run;
 pub(crate) mod status;
 
@@ -37,6 +38,12 @@ enum Command {
     Local(Box<local::LocalArgs>),
     /// Show what the agent of this host is doing
     Status(status::StatusArgs),
+    /// Keep this host, however idle or old it is, until `release`
+    Hold(order::HoldArgs),
+    /// Let this host leave again
+    Release(order::ReleaseArgs),
+    /// Take no new work here and let what runs end; then stay, or terminate
+    Drain(order::DrainArgs),
     /// Check the configuration, and show what is in force and where it was set
     Config(config::ConfigArgs),
 }
@@ -89,6 +96,9 @@ pub(crate) fn main() -> ExitStatus {
             finish(block_on(local::run(*args, crate::host::signals::wait())))
         }
         Command::Status(args) => finish(block_on(status::run(args))),
+        Command::Hold(args) => finish(block_on(order::hold(args))),
+        Command::Release(args) => finish(block_on(order::release(args))),
+        Command::Drain(args) => finish(block_on(order::drain(args))),
         Command::Config(args) => config::run(args),
     }
 }

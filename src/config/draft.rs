@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use node_core::{ClusterRef, ImagePolicy, Mebibytes, PullBehavior};
+use node_core::{
+    AtMinSize, ClusterRef, ImagePolicy, LeavingPolicy, Mebibytes, PullBehavior, Reaction, Refused, Retries,
+};
 
 use super::value::Value;
 use super::{Config, Home, Vcpus};
@@ -43,6 +45,11 @@ impl Draft {
                 home: Home::ComputeEnvironment(String::new()),
                 region: None,
                 idle_timeout: None,
+                leaving: LeavingPolicy::default(),
+                shutdown_wait: Duration::ZERO,
+                disk_full: 100,
+                notice_interval: Duration::ZERO,
+                event_command: None,
                 image_pull_behavior: PullBehavior::Default,
                 cpu: None,
                 memory: None,
@@ -133,6 +140,40 @@ impl Value {
             "always" => Some(PullBehavior::Always),
             "once" => Some(PullBehavior::Once),
             "prefer-cached" => Some(PullBehavior::PreferCached),
+            _ => None,
+        }
+    }
+
+    pub(super) fn reaction(&self) -> Option<Reaction> {
+        match self.text()? {
+            "ignore" => Some(Reaction::Ignore),
+            "drain" => Some(Reaction::Drain),
+            "drain-with-deadline" => Some(Reaction::DrainWithDeadline),
+            _ => None,
+        }
+    }
+
+    pub(super) fn at_min_size(&self) -> Option<AtMinSize> {
+        match self.text()? {
+            "stay" => Some(AtMinSize::Stay),
+            "replace" => Some(AtMinSize::Replace),
+            _ => None,
+        }
+    }
+
+    pub(super) fn refused(&self) -> Option<Refused> {
+        match self.text()? {
+            "poweroff" => Some(Refused::PowerOff),
+            "rejoin" => Some(Refused::Rejoin),
+            "keep-asking" => Some(Refused::KeepAsking),
+            _ => None,
+        }
+    }
+
+    pub(super) fn retries(&self) -> Option<Retries> {
+        match self.text()? {
+            "withhold" => Some(Retries::Withhold),
+            "report" => Some(Retries::Report),
             _ => None,
         }
     }

@@ -24,6 +24,11 @@ pub(super) fn all_or_none(text: &str) -> Option<String> {
     boolean(text).map(|wanted| if wanted == "true" { "all" } else { "none" }.to_owned())
 }
 
+/// Whether to drain.
+pub(super) fn drain_or_ignore(text: &str) -> Option<String> {
+    boolean(text).map(|wanted| if wanted == "true" { "drain" } else { "ignore" }.to_owned())
+}
+
 /// A duration such as `1h30m` or `0.5h` in milliseconds, raised to `seconds` if it is less, as amazon-ecs-agent does.
 pub(super) fn at_least(text: &str, seconds: u32) -> Option<String> {
     let millis = millis(text.trim())?.max(f64::from(seconds) * 1000.0);

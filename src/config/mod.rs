@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use node_core::{ClusterRef, ImagePolicy, Mebibytes, PullBehavior};
+use node_core::{ClusterRef, ImagePolicy, LeavingPolicy, Mebibytes, PullBehavior};
 
 pub(crate) use docs::markdown;
 pub(crate) use error::ConfigError;
@@ -48,6 +48,13 @@ pub(crate) struct Config {
     pub(crate) region: Option<String>,
     /// `None`: stay, whatever happens.
     pub(crate) idle_timeout: Option<Duration>,
+    /// From `look_for_work`, `max_jobs`, `max_age`, `spot` and the rest of their part.
+    pub(crate) leaving: LeavingPolicy,
+    pub(crate) shutdown_wait: Duration,
+    /// Percent in use.
+    pub(crate) disk_full: u8,
+    pub(crate) notice_interval: Duration,
+    pub(crate) event_command: Option<PathBuf>,
     pub(crate) image_pull_behavior: PullBehavior,
     pub(crate) image_limits: ImageLimits,
     pub(crate) image_cleanup: bool,
@@ -161,6 +168,11 @@ pub(crate) fn admin_socket(
         true => Ok(draft.config.admin_socket),
         false => Err(ConfigError { problems: found.problems }),
     }
+}
+
+/// A duration as settings have it, such as `90s` or `3h`.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    value::Value::Text(text.to_owned()).duration()
 }
 
 /// The process's environment. What is not UTF-8 cannot be a setting: it is mended so that its key's error shows it.

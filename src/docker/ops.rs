@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::models::ContainerSummary;
-use bollard::query_parameters::{ListContainersOptions, RemoveContainerOptions, StopContainerOptions};
+use bollard::query_parameters::{
+    KillContainerOptions, ListContainersOptions, RemoveContainerOptions, StopContainerOptions,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use node_core::{DockerId, DockerName, Observation, OpFailure, Running, Timestamp};
 
@@ -63,6 +65,16 @@ impl Docker {
                 .await
                 .map_err(|e| self.failed_on_container(names::STOP, &e))?;
             self.inspect_id(id.as_str()).await
+        })
+        .await
+    }
+
+    /// Sends a signal to a running container.
+    pub(crate) async fn signal(&self, id: &DockerId, signal: &str) -> Result<(), OpFailure> {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        limited("signalled", INSPECT_LIMIT, async {
+            let sent = self.api.kill_container(id.as_str(), Some(options)).await;
+            sent.map_err(|e| self.failed_on_container(names::STOP, &e))
         })
         .await
     }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::ecs::one_line;
 
+const NOT_FOUND: &str = "HTTP 404";
 /// All attempts at one item together. amazon-ecs-agent tries the identity document for as long.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -119,6 +120,15 @@ impl Imds {
         };
         let plain = |text: String| text.trim().to_owned();
         Location { zone: zone.ok().map(plain), zone_id: zone_id.ok().map(plain), vpc: vpc.map(plain) }
+    }
+
+    /// `None` where IMDS has no such item: of an interruption, that there is none.
+    pub(crate) async fn item(&self, item: &'static str, path: &str) -> Result<Option<String>, ImdsFailure> {
+        match self.get(item, path).await {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(failure) if failure.cause == NOT_FOUND => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn get(&self, item: &'static str, path: &str) -> Result<String, ImdsFailure> {

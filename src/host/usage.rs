@@ -62,6 +62,16 @@ pub(crate) fn free_percent(path: &Path) -> Option<u8> {
     u8::try_from(percent).ok()
 }
 
+/// How full the file system that holds a path is, in percent: its space, and its inodes where it has a table of them.
+pub(crate) fn used_percent(path: &Path) -> Option<(u8, Option<u8>)> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    // As `df` has it: of what an unprivileged process may use.
+    let percent = |used: u64, free: u64| u8::try_from((used * 100).checked_div(used + free)?).ok();
+    let space = percent(found.f_blocks.saturating_sub(found.f_bfree), found.f_bavail)?;
+    let inodes = percent(found.f_files.saturating_sub(found.f_ffree), found.f_favail);
+    Some((space, inodes))
+}
+
 /// `None` where sysinfo does not look: tmpfs and network file systems.
 fn disk(path: &Path) -> Option<DiskUsage> {
     let path = path.canonicalize().ok()?;
@@ -106,6 +116,17 @@ mod tests {
         let disk = usage.disk.unwrap();
         assert_eq!(disk.total_bytes.to_string(), words.next().unwrap());
         assert_eq!(disk.mount_point, Path::new(words.next().unwrap()));
+    }
+
+    #[test]
+    fn how_full_a_disk_is_agrees_with_df() {
+        let (space, inodes) = used_percent(Path::new("/usr/bin")).unwrap();
+        let df = std::process::Command::new("df").args(["--output=pcent", "/usr/bin"]).output().unwrap();
+        let df = String::from_utf8(df.stdout).unwrap();
+        let shown: u8 = df.lines().nth(1).unwrap().trim().trim_end_matches('%').parse().unwrap();
+        // `df` rounds up, and others write meanwhile.
+        assert!(shown.abs_diff(space) <= 2, "{shown} {space}");
+        assert!(inodes.is_none_or(|percent| percent <= 100));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::Filter;
-use node_core::{ApiFailure, InstanceId};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use node_core::{ApiFailure, InstanceId, Permission};
 
 use crate::ecs::classify;
 
@@ -21,6 +22,20 @@ pub(crate) async fn terminate(client: &aws_sdk_ec2::Client, instance: &InstanceI
         tracing::info!(%instance, state, "EC2 accepted the termination");
     }
     Ok(())
+}
+
+/// Whether `instance` may terminate itself, by a dry run. Whatever is no clear answer is [`Permission::Unknown`].
+pub(crate) async fn may_terminate(client: &aws_sdk_ec2::Client, instance: &InstanceId) -> Permission {
+    let call = client.terminate_instances().instance_ids(instance.as_str()).dry_run(true);
+    match call.send().await {
+        Err(error) if error.code() == Some("DryRunOperation") => Permission::Ok,
+        Err(error) => match classify(&error) {
+            ApiFailure::Denied(why) => Permission::Denied(why),
+            _ => Permission::Unknown,
+        },
+        // EC2 never says so.
+        Ok(_) => Permission::Unknown,
+    }
 }
 
 /// The instance's tags, without those that AWS reserves. Source: amazon-ecs-agent, `ecs-agent/ec2/ec2_client.go`.
@@ -96,6 +111,19 @@ mod tests {
             <currentState><code>32</code><name>shutting-down</name></currentState></item></instancesSet>\
             </TerminateInstancesResponse>";
         assert_eq!(answered(200, body).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_tells_of_permission() {
+        let code = |code: &str| {
+            format!("<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors></Response>")
+        };
+        let asked = async |status, body: String| {
+            may_terminate(&client(status, body.leak()).await, &InstanceId::new("i-0abc")).await
+        };
+        assert_eq!(asked(412, code("DryRunOperation")).await, Permission::Ok);
+        assert!(matches!(asked(403, code("UnauthorizedOperation")).await, Permission::Denied(_)));
+        assert_eq!(asked(400, code("InvalidParameterValue")).await, Permission::Unknown);
     }
 
     #[tokio::test]

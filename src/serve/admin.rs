@@ -1,4 +1,4 @@
-//! The admin socket: `GET /status`, for `batch-node-agent status`. It asks the agent's loop, which owns all state, and holds
+//! The admin socket: `GET /status`, for `batch-node-agent status`, and `POST /order`, for `hold`, `release` and `drain`. It asks the agent's loop, which owns all state, and holds
 //! none of its own. Only the agent's own user may connect.
 
 use std::fs::{DirBuilder, Permissions};
@@ -10,13 +10,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::order::{Asked, Outcome};
 use super::report::StatusReport;
 use super::task;
 use crate::logging::chain;
@@ -25,6 +26,8 @@ use crate::logging::chain;
 #[derive(Debug)]
 pub(crate) enum AdminRequest {
     Status(oneshot::Sender<StatusReport>),
+    /// Answered once it is durable, or with why it cannot be.
+    Order(Asked, oneshot::Sender<Result<Outcome, String>>),
     /// Asked for containers by the task endpoint.
     Tasks(task::Subject, oneshot::Sender<task::View>),
 }
@@ -67,7 +70,7 @@ impl Admin {
     /// Answers until `stop`, and then removes the socket. A full `requests` counts as a slow answer.
     pub(crate) async fn serve(mut self, requests: mpsc::Sender<AdminRequest>, stop: CancellationToken) {
         let Some(listener) = self.listener.take() else { return };
-        let router = Router::new().route("/status", get(status)).with_state(requests);
+        let router = Router::new().route("/status", get(status)).route("/order", post(order)).with_state(requests);
         let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = server.await {
             tracing::warn!(error = %chain(&error), "the admin socket is no longer served");
@@ -117,20 +120,38 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
 }
 
 async fn status(State(requests): State<mpsc::Sender<AdminRequest>>) -> Response {
+    match ask(&requests, AdminRequest::Status).await {
+        Ok(report) => Json(report).into_response(),
+        Err(why) => unavailable(why),
+    }
+}
+
+async fn order(State(requests): State<mpsc::Sender<AdminRequest>>, Json(asked): Json<Asked>) -> Response {
+    match ask(&requests, |answer| AdminRequest::Order(asked, answer)).await {
+        Ok(Ok(outcome)) => Json(outcome).into_response(),
+        Ok(Err(why)) => unavailable(&why),
+        Err(why) => unavailable(why),
+    }
+}
+
+async fn ask<T>(
+    requests: &mpsc::Sender<AdminRequest>,
+    question: impl FnOnce(oneshot::Sender<T>) -> AdminRequest,
+) -> Result<T, &'static str> {
     let ask = async {
         let (answer, answered) = oneshot::channel();
-        requests.send(AdminRequest::Status(answer)).await.ok()?;
+        requests.send(question(answer)).await.ok()?;
         answered.await.ok()
     };
-    let unavailable = |why: &str| {
-        let body = Json(serde_json::json!({ "error": why }));
-        (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
-    };
     match timeout(ANSWER_WITHIN, ask).await {
-        Ok(Some(report)) => Json(report).into_response(),
-        Ok(None) => unavailable("the agent is stopping"),
-        Err(_) => unavailable("the agent is too busy to answer"),
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err("the agent is stopping"),
+        Err(_) => Err("the agent is too busy to answer"),
     }
+}
+
+fn unavailable(why: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({ "error": why }))).into_response()
 }
 
 #[cfg(test)]

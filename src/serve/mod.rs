@@ -3,5 +3,6 @@
 pub(crate) mod admin;
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
+pub(crate) mod order;
 pub(crate) mod report;
 pub(crate) mod task;

@@ -1,7 +1,7 @@
 //! What `batch-node-agent status` is told: the body of `GET /status` on the admin socket. Times are milliseconds since the
 //! Unix epoch (`*_at_ms`, `since_ms`) or lengths (`age_ms`). Nothing in it is secret.
 
-use node_core::PullProgress;
+use node_core::{LeavingStatus, PullProgress};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub(crate) struct StatusReport {
     /// State changes that ECS has not confirmed yet, in the order in which they will be sent.
     pub(crate) unreported: Vec<Unreported>,
     pub(crate) host: Host,
+    /// Why and how the host leaves, if it does.
+    #[serde(default)]
+    pub(crate) leaving: LeavingStatus,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,6 +216,7 @@ pub(crate) mod sample {
                 load_1m: 0.4249,
                 disk_used_percent: 40.0,
             },
+            leaving: LeavingStatus::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ fn node(phase: Phase) -> NodeRecord {
         container_instance: None,
         phase,
         phase_since: Timestamp(1),
-        drain_reason: None,
+        leaving: node_core::LeavingRecord::default(),
         confirmed_state: InstanceState::Active,
         idle_since: Timestamp(1),
         manifest_seq: 0,

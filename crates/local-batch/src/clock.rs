@@ -29,6 +29,14 @@ pub(crate) fn rfc3339_seconds(at: Millis) -> String {
     rfc3339(at - at.rem_euclid(1000))
 }
 
+/// As IMDS writes the times of scheduled events: `9 Oct 2025 08:53:20 GMT`.
+pub(crate) fn imds(at: Millis) -> String {
+    let Ok(t) = OffsetDateTime::from_unix_timestamp(at.div_euclid(1000)) else { return String::new() };
+    let month = t.month().to_string();
+    let month = month.get(..3).unwrap_or_default();
+    format!("{} {month} {} {:02}:{:02}:{:02} GMT", t.day(), t.year(), t.hour(), t.minute(), t.second())
+}
+
 pub(crate) fn parse_rfc3339(text: &str) -> Option<Millis> {
     let t = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     Millis::try_from(t.unix_timestamp_nanos() / 1_000_000).ok()

@@ -42,6 +42,32 @@ pub struct NodeTemplate {
     pub log_format: Option<String>,
     /// Further environment of the agent's process.
     pub env: Vec<(String, String)>,
+    pub group: GroupTemplate,
+}
+
+/// The Auto Scaling group that launches a compute environment's nodes, of the environment's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupTemplate {
+    /// Instances are launched one by one, for waiting jobs.
+    Absent,
+    Present {
+        min_size: u32,
+    },
+}
+
+impl Default for GroupTemplate {
+    fn default() -> Self {
+        Self::Present { min_size: 0 }
+    }
+}
+
+impl GroupTemplate {
+    pub(crate) const fn min_size(self) -> Option<u32> {
+        match self {
+            Self::Absent => None,
+            Self::Present { min_size } => Some(min_size),
+        }
+    }
 }
 
 /// Why the plane did not start.

@@ -18,6 +18,8 @@ use crate::keys::IssuedKey;
 use crate::model::node::Node;
 use crate::model::roles::INSTANCE_ROLE;
 
+mod notice;
+
 const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
 /// AWS's longest life of a token, in seconds.
@@ -97,7 +99,7 @@ impl Metadata {
             "instance-id" => node.id.to_string(),
             "ami-id" => node.image_id.clone(),
             "instance-type" => node.instance_type.clone(),
-            "instance-life-cycle" => "on-demand".to_owned(),
+            "instance-life-cycle" => if node.is_spot { "spot" } else { "on-demand" }.to_owned(),
             "local-ipv4" => node.private_ip.clone(),
             "local-hostname" | "hostname" => format!("ip-{}.ec2.internal", node.private_ip.replace('.', "-")),
             "mac" => node.mac.clone(),
@@ -106,12 +108,12 @@ impl Metadata {
             "placement/availability-zone-id" => arns.zone_id(),
             "services/domain" => "amazonaws.com".to_owned(),
             "services/partition" => "aws".to_owned(),
-            "autoscaling/target-lifecycle-state" => "InService".to_owned(),
             "iam/security-credentials" => INSTANCE_ROLE.to_owned(),
             "iam/info" => serde_json::json!({"Code": "Success",
                 "InstanceProfileArn": format!("arn:aws:iam::{ACCOUNT}:instance-profile/{INSTANCE_ROLE}")})
             .to_string(),
             path if path.starts_with("network/") => network(path, node)?,
+            path if notice::is_one(path) => notice::find(path, node)?,
             "tags/instance" => node.tags.iter().map(|tag| tag.key.as_str()).collect::<Vec<_>>().join("\n"),
             other => {
                 let key = other.strip_prefix("tags/instance/")?;

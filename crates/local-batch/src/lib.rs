@@ -26,7 +26,7 @@ mod plane;
 mod record;
 mod sigv4;
 
-pub use config::{NodeTemplate, PlaneConfig, PlaneError};
+pub use config::{GroupTemplate, NodeTemplate, PlaneConfig, PlaneError};
 pub use error::ApiError;
 pub use events::{JobStatus, PlaneEvent};
 pub use plane::{Plane, control_socket};

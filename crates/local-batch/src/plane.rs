@@ -60,7 +60,11 @@ impl Plane {
         tokio::fs::create_dir_all(&logs_dir)
             .await
             .map_err(|source| PlaneError::DataDir { path: logs_dir.clone(), source })?;
-        let fleet = Fleet { max_nodes: config.max_nodes, offers: expected_offer(&config.node).await };
+        let fleet = Fleet {
+            max_nodes: config.max_nodes,
+            offers: expected_offer(&config.node).await,
+            group: config.node.group.min_size(),
+        };
         let mut state = State::new(config.region.clone(), fleet, clock::now());
         if let Some(lifetime) = config.credentials_lifetime {
             state.credentials_lifetime =

@@ -51,6 +51,12 @@ impl Backoff {
         rng.between(self.first.min(full) / 2, full) + Duration::from_millis(fault::noise())
     }
 
+    /// As [`Backoff::next`], but from no wait at all on: a whole fleet that fails together does not come back together.
+    pub fn full(&mut self, rng: &mut Rng) -> Duration {
+        let full = self.next(rng).max(self.first);
+        rng.between(Duration::ZERO, full)
+    }
+
     pub fn reset(&mut self) {
         self.attempts = 0;
     }

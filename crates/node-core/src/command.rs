@@ -7,7 +7,7 @@ use crate::ids::{
     ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, ExitCode, MessageId, TaskArn,
 };
 use crate::images::{ImageCommand, ImageNotice};
-use crate::instance::{InstanceState, Phase};
+use crate::leaving::{Announcement, Deadline, Hook, InstanceState, Phase, Signal};
 use crate::pull::PullProgress;
 use crate::spec::{ContainerSpec, NetworkBinding, RegistryAuth, TaskSpec};
 use crate::time::Timestamp;
@@ -98,6 +98,37 @@ pub enum Command {
     Deregister,
     /// EC2 TerminateInstances, on this very instance.
     Terminate,
+    /// Ask whether RUNNABLE or STARTING jobs that would fit this host wait in the queues of its compute environment. Answered
+    /// by `WorkFound`.
+    LookForWork,
+    /// Find out what can be known before a termination. Answered by `Preflight`.
+    Preflight,
+    /// TerminateInstanceInAutoScalingGroup on this very instance. Answered by `EndTried(Rung::Group, ..)`.
+    TerminateInGroup {
+        /// And take one from the group's desired capacity; else it starts another host.
+        decrement: bool,
+    },
+    /// SetInstanceHealth(Unhealthy, no grace period). Answered by `EndTried(Rung::Unhealthy, ..)`.
+    MarkUnhealthy,
+    /// Power this host off. Answered by `EndTried(Rung::PowerOff, ..)`; only ever asked where the policy allows it.
+    PowerOff,
+    /// CompleteLifecycleAction(CONTINUE). Answered by `EndTried(Rung::Hook, ..)`.
+    CompleteHook(Hook),
+    /// RecordLifecycleActionHeartbeat. Answered by `HeartbeatRecorded`.
+    Heartbeat(Hook),
+    /// SetInstanceProtection. Answered by `Protected`.
+    Protect(bool),
+    /// Let the shutdown of the host go on (release the inhibitor). Not answered.
+    LetGo,
+    /// Send a signal to a running container. Answered by `Signalled`.
+    Signal {
+        name: DockerName,
+        id: DockerId,
+        task: TaskArn,
+        signal: Signal,
+    },
+    /// Write down for jobs when this host will be gone, or remove what was written. Not answered.
+    PublishDeadline(Option<Deadline>),
     /// Something an operator should read: logged, and nothing else.
     Notice(Notice),
     /// The process is to end with this exit code.
@@ -230,4 +261,6 @@ pub enum Notice {
         error: String,
         retry_ms: u64,
     },
+    /// A step of leaving, with all that a hook or a webhook is to be told.
+    Leaving(Box<Announcement>),
 }

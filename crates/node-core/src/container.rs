@@ -63,6 +63,15 @@ pub struct ContainerState {
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     pub removed: bool,
+    /// It has had its warning of the interruption that stands.
+    #[serde(default)]
+    pub warned: bool,
+    /// It has ever been sent a warning: a failure after that may be the signal's doing.
+    #[serde(default)]
+    pub signalled: bool,
+    /// Its end is kept from ECS, because the end of the host brought it about.
+    #[serde(default)]
+    pub withheld: bool,
     #[serde(default)]
     pub health: Health,
     #[serde(default)]
@@ -105,6 +114,9 @@ impl ContainerState {
             started_at: None,
             finished_at: None,
             removed: false,
+            warned: false,
+            signalled: false,
+            withheld: false,
             health: Health::default(),
             restarts: Restarts::default(),
             op: None,

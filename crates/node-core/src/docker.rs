@@ -31,6 +31,7 @@ impl Node {
             self.commands.push_back(Command::Notice(Notice::DockerUp { containers: list.len() }));
         }
         self.docker_up = true;
+        self.note_docker(true, now);
         self.docker_asked = true;
         self.register_soon(now);
         self.reconcile_at = Some(now.after(crate::node::RECONCILE_EVERY));
@@ -55,7 +56,8 @@ impl Node {
     }
 
     /// Docker is gone for now. Operations under way will come back as unreachable; what waited for a slot queues again later.
-    pub(crate) fn on_docker_down(&mut self, why: String) {
+    pub(crate) fn on_docker_down(&mut self, why: String, now: Timestamp) {
+        self.note_docker(false, now);
         if self.docker_up || !self.docker_asked {
             self.commands.push_back(Command::Notice(Notice::DockerDown(why)));
         }

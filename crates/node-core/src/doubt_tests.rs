@@ -1,5 +1,7 @@
 //! What is not certain: after a restart, after an answer that was lost, or while ECS hangs up.
 
+use std::time::Duration;
+
 use super::tests::{Hand, has, policy, seen, submitted};
 use crate::*;
 
@@ -18,7 +20,7 @@ fn a_restarted_node_gives_no_container_up_before_docker_has_told() {
     let (spec, name) = first.created("t1");
     first.node.want_stop(&spec.arn);
     let mut hand = restarted(&first);
-    assert!(submitted(&hand.pass(std::time::Duration::from_secs(60))).is_none());
+    assert!(submitted(&hand.pass(Duration::from_secs(60))).is_none());
     let commands = hand.on(Event::DockerUp(vec![(name, seen(Running::Running))]));
     assert!(has(&commands, |c| matches!(c, Command::Stop { .. })), "it had been started: {commands:?}");
 }
@@ -30,7 +32,7 @@ fn a_restarted_node_reports_nothing_older_than_what_was_told() {
     // What it says of its container was not saved when it was sent.
     first.node.tasks.get_mut(&spec.arn).unwrap().record.containers[0].image_digest = Some("sha256:ab".into());
     let mut hand = restarted(&first);
-    assert!(submitted(&hand.pass(std::time::Duration::from_secs(60))).is_none());
+    assert!(submitted(&hand.pass(Duration::from_secs(60))).is_none());
     let commands = hand.on(Event::DockerUp(vec![(name, seen(Running::Running))]));
     assert_eq!(submitted(&commands).unwrap().status, TaskStatus::Running);
 }
@@ -51,10 +53,13 @@ fn a_container_that_is_over_before_its_start_is_answered_does_not_keep_the_loop_
 #[test]
 fn a_node_that_deregisters_does_not_register_again_when_ecs_hangs_up() {
     let mut hand = Hand::active(policy());
-    let now = hand.now;
-    hand.node.enter(Phase::Deregistering, "test", now);
-    let commands = hand.on(Event::SessionClosed(CloseCause::Inactive("InactiveInstanceException".into())));
+    hand.pass(Duration::from_secs(60));
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+    hand.on(Event::Counted(Ok(TaskCounts { running: 0, pending: 0 })));
+    while !has(&hand.next_due(), |c| *c == Command::Count) {}
+    let commands = hand.on(Event::Counted(Ok(TaskCounts { running: 0, pending: 0 })));
     assert!(has(&commands, |c| *c == Command::Deregister), "{commands:?}");
+    let commands = hand.on(Event::SessionClosed(CloseCause::Inactive("InactiveInstanceException".into())));
     assert!(!has(&commands, |c| matches!(c, Command::Register { .. })), "{commands:?}");
     assert_eq!(hand.on(Event::Deregistered(Ok(()))), [Command::Terminate]);
 }

@@ -6,7 +6,7 @@ use crate::health::HealthSeen;
 use crate::home::Home;
 use crate::ids::{ClusterRef, ContainerInstanceArn, DockerId, DockerName, ExitCode, InstanceId, MessageId, TaskArn};
 use crate::images::ImageEvent;
-use crate::instance::InstanceState;
+use crate::leaving::{Ailment, Facts, Finding, InstanceState, Interruption, Order, Rung, Source, Waiting};
 use crate::pull::PullNews;
 use crate::roles::Issued;
 use crate::spec::{NetworkBinding, TaskSpec};
@@ -64,7 +64,27 @@ pub enum Event {
     InstanceStateSet(InstanceState, Result<(), ApiFailure>),
     Counted(Result<TaskCounts, ApiFailure>),
     Deregistered(Result<(), ApiFailure>),
+    /// EC2's answer to `Terminate`.
     Terminated(Result<(), ApiFailure>),
+    /// The answer to any other way of ending the host.
+    EndTried(Rung, Result<(), ApiFailure>),
+    WorkFound(Result<Waiting, ApiFailure>),
+    Preflight(Result<Facts, ApiFailure>),
+    HeartbeatRecorded(Result<(), ApiFailure>),
+    /// The answer to `Protect`, and what was asked for.
+    Protected(bool, Result<(), ApiFailure>),
+    Signalled(DockerName, Result<(), OpFailure>),
+    /// The world does something to the host. It may be told again and again.
+    Interruption(Interruption),
+    /// And does so no longer.
+    InterruptionCancelled(Source),
+    /// Which boot of the host this is, and when it was. Best told before `Identified`.
+    HostBooted {
+        id: String,
+        at: Timestamp,
+    },
+    Health(Ailment, Finding),
+    Order(Order),
 }
 
 /// One `PayloadMessage`, its tasks decoded one by one.

@@ -25,6 +25,24 @@ pub enum Fault {
     AsksOnce,
     /// Does not say why it is alive.
     Silent,
+    /// Goes on with a wish when work has come.
+    KeepsWish,
+    /// Takes every reason back when work has come.
+    WorkUndoes,
+    /// Wishes to leave though it is held.
+    IgnoresHold,
+    /// Warns containers that did not ask for it.
+    WarnsAll,
+    /// Warns again and again.
+    WarnsOften,
+    /// Kills before the deadline.
+    KillsEarly,
+    /// Sends one heartbeat, and no other.
+    BeatsOnce,
+    /// Never lifts the protection from scale-in.
+    StaysProtected,
+    /// Keeps back what ended well, too.
+    WithholdsSuccess,
 }
 
 #[cfg(feature = "faults")]

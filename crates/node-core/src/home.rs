@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::command::{Command, Notice};
 use crate::event::{ApiFailure, CloseCause, Event, Payload};
 use crate::ids::{ClusterRef, TaskArn};
-use crate::instance::Phase;
+use crate::leaving::Phase;
 use crate::node::Node;
 use crate::time::Timestamp;
 

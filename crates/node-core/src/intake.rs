@@ -53,7 +53,10 @@ impl Node {
         let order = self.next_order;
         self.next_order += 1;
         let (record, notice) = match incoming.work {
-            Incoming::Run(spec) => (TaskRecord::new(spec, order, now), Notice::Accepted(arn.clone())),
+            Incoming::Run(spec) => {
+                self.note_job_taken();
+                (TaskRecord::new(spec, order, now), Notice::Accepted(arn.clone()))
+            }
             Incoming::Stop(spec) => {
                 (TaskRecord::stillborn(spec, String::new(), order, now), Notice::StopRequested(arn.clone()))
             }

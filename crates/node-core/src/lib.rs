@@ -24,9 +24,8 @@ mod home;
 mod ids;
 mod image_name;
 mod images;
-mod instance;
-
 mod intake;
+mod leaving;
 mod node;
 mod outbox;
 mod progress;
@@ -58,7 +57,12 @@ pub use ids::{
     InstanceId, Mebibytes, MessageId, TaskArn,
 };
 pub use images::{HeldImage, ImageCommand, ImageEvent, ImageNotice, ImagePolicy, ImageUse};
-pub use instance::{DrainReason, InstanceState, Phase};
+pub use leaving::{
+    Ailment, Announcement, AtMinSize, Boot, Cause, Deadline, DrainReason, Ending, Facts, Finding, GroupFacts,
+    Happening, Hold, Hook, InstanceState, Interruption, JobNow, LEAD_ENV, LEAD_LABEL, Ladder, LeavingPolicy,
+    LeavingRecord, LeavingStatus, Order, Permission, Phase, Plan, Reaction, Refused, Retries, Rung, SIGNAL_ENV,
+    SIGNAL_LABEL, Signal, Source, SpotAction, Standing, UnknownSignal, Waiting,
+};
 pub use node::{Node, Policy, PullBehavior};
 pub use pull::{PullNews, PullProgress};
 pub use record::{NodeRecord, Save, Saved};

@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::home::HomeWatch;
 use crate::ids::{ClusterRef, DockerName, InstanceId, TaskArn};
 use crate::images::Cleaning;
-use crate::instance::{InstanceState, Leaving, Phase};
+use crate::leaving::{InstanceState, Leaving, LeavingPolicy, LeavingRecord, Phase, Rung};
 use crate::progress::Slots;
 use crate::record::{NodeRecord, Save, Saved};
 use crate::session::Session;
@@ -50,6 +50,7 @@ pub struct Policy {
     pub stop_timeout_secs: u64,
     /// Containers created or started at the same time.
     pub docker_concurrency: usize,
+    pub leaving: LeavingPolicy,
 }
 
 pub struct Node {
@@ -57,7 +58,7 @@ pub struct Node {
     pub(crate) rng: Rng,
     pub(crate) started_at: Timestamp,
     /// This process has been told who the host is. What was saved may be another machine's until then.
-    identified: bool,
+    pub(crate) identified: bool,
     /// `None` until the host knows who it is.
     pub(crate) record: Option<NodeRecord>,
     pub(crate) tasks: BTreeMap<TaskArn, Task>,
@@ -136,7 +137,7 @@ impl Node {
             }
             Event::StopsVerified { message, tasks } => self.on_stops_verified(&message, &tasks),
             Event::DockerUp(list) => self.on_docker_up(list, now),
-            Event::DockerDown(why) => self.on_docker_down(why),
+            Event::DockerDown(why) => self.on_docker_down(why, now),
             Event::Observed(name, seen) => self.on_observed(&name, &seen, now),
             Event::Missing(name) => self.on_missing(&name, now),
             Event::Pulling(name, news) => self.on_pull_news(&name, news, now),
@@ -152,7 +153,18 @@ impl Node {
             }
             Event::Counted(result) => self.on_counted(result, now),
             Event::Deregistered(result) => self.on_deregistered(result, now),
-            Event::Terminated(result) => self.on_terminated(result, now),
+            Event::Terminated(result) => self.on_end_tried(Rung::Instance, result, now),
+            Event::EndTried(rung, result) => self.on_end_tried(rung, result, now),
+            Event::WorkFound(result) => self.on_work_found(result, now),
+            Event::Preflight(result) => self.on_preflight(result, now),
+            Event::HeartbeatRecorded(result) => self.on_heartbeat(result, now),
+            Event::Protected(on, result) => self.on_protected(on, result, now),
+            Event::Signalled(name, result) => self.on_signalled(&name, result, now),
+            Event::Interruption(interruption) => self.on_interruption(interruption, now),
+            Event::InterruptionCancelled(source) => self.on_interruption_cancelled(source, now),
+            Event::HostBooted { id, at } => self.on_host_booted(id, at, now),
+            Event::Health(kind, health) => self.on_health(kind, health, now),
+            Event::Order(order) => self.on_order(order, now),
         }
         self.settle(now);
     }
@@ -252,14 +264,19 @@ impl Node {
         if !self.identified {
             return;
         }
+        self.advance_touched(now);
+        self.follow(now);
+        self.leave(now);
+        self.look_home(now);
+        self.advance_touched(now);
+        self.pump_outbox(now);
+    }
+
+    fn advance_touched(&mut self, now: Timestamp) {
         while let Some(arn) = self.touched.pop_first() {
             self.advance(&arn, now);
         }
         self.fill_slots(now);
-        self.look_home(now);
-        self.follow(now);
-        self.leave(now);
-        self.pump_outbox(now);
     }
 
     /// Who we are. What was saved on another machine (an AMI baked from a running node) is dropped.
@@ -290,17 +307,18 @@ impl Node {
                     container_instance: None,
                     phase: Phase::Registering,
                     phase_since: now,
-                    drain_reason: None,
                     confirmed_state: InstanceState::Active,
                     idle_since: now,
                     manifest_seq: 0,
                     pulled_images: BTreeSet::new(),
+                    leaving: LeavingRecord::default(),
                     images: BTreeMap::new(),
                 });
             }
         }
         self.identified = true;
         self.save_node();
+        self.note_boot(now);
         self.touch_all();
         self.watch_home(now);
         self.start_registering();

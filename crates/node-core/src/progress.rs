@@ -144,7 +144,10 @@ impl Node {
             }
             Step::Stop => {
                 let Some(id) = id else { return };
-                let grace_secs = spec.stop_timeout_secs.unwrap_or(stop_timeout);
+                let grace_secs = match task.record.cut_off_at {
+                    Some(_) => 0,
+                    None => spec.stop_timeout_secs.unwrap_or(stop_timeout),
+                };
                 let task = arn.clone();
                 (Op::Stop, Some(Command::Stop { name, id, task, grace_secs }))
             }
@@ -261,6 +264,7 @@ impl Node {
                 self.drop_credentials(arn, RoleKind::Task);
             }
         }
+        self.withhold(arn);
         self.save_task(arn);
     }
 

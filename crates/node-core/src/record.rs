@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterRef, ContainerInstanceArn, InstanceId, TaskArn};
 use crate::images::ImageUse;
-use crate::instance::{DrainReason, InstanceState, Phase};
+use crate::leaving::{InstanceState, LeavingRecord, Phase};
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
 
@@ -37,7 +37,6 @@ pub struct NodeRecord {
     pub container_instance: Option<ContainerInstanceArn>,
     pub phase: Phase,
     pub phase_since: Timestamp,
-    pub drain_reason: Option<DrainReason>,
     /// What ECS last confirmed about this container instance.
     pub confirmed_state: InstanceState,
     /// Since when the host has had nothing to do.
@@ -46,6 +45,8 @@ pub struct NodeRecord {
     pub manifest_seq: i64,
     /// Images that this node has pulled itself: pull behaviour `once` pulls each a single time.
     pub pulled_images: BTreeSet<String>,
+    #[serde(default)]
+    pub leaving: LeavingRecord,
     /// The images that this node may remove, by name and by digest.
     #[serde(default)]
     pub images: BTreeMap<String, ImageUse>,

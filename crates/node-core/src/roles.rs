@@ -106,6 +106,7 @@ mod tests {
     use super::*;
     use crate::event::{Event, Incoming, Payload, PayloadTask};
     use crate::ids::{ClusterRef, ContainerInstanceArn, InstanceId};
+    use crate::leaving::LeavingPolicy;
     use crate::node::tests::spec;
     use crate::node::{Policy, PullBehavior};
     use crate::record::{Save, Saved};
@@ -123,6 +124,7 @@ mod tests {
             cleanup_wait: Duration::from_secs(10),
             stop_timeout_secs: 30,
             docker_concurrency: 1,
+            leaving: LeavingPolicy::alone(),
         };
         let mut node = Node::restore(policy, Saved::default(), 1, Timestamp(0));
         let identified = Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") };

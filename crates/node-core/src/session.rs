@@ -6,7 +6,7 @@ use crate::backoff::Backoff;
 use crate::command::{Command, Notice};
 use crate::event::{ApiFailure, CloseCause};
 use crate::ids::{ContainerInstanceArn, MessageId};
-use crate::instance::{InstanceState, Phase};
+use crate::leaving::{InstanceState, Phase};
 use crate::node::Node;
 use crate::reconnect::Pace;
 use crate::time::Timestamp;
@@ -194,6 +194,7 @@ impl Node {
 
     pub(crate) fn on_session_opened(&mut self, now: Timestamp) {
         self.session.open = true;
+        self.note_session(true, now);
         self.session.had_one = true;
         self.session.opened_at = now;
     }
@@ -202,6 +203,7 @@ impl Node {
         let lived = if self.session.open { now.since(self.session.opened_at) } else { Duration::ZERO };
         self.session.open = false;
         self.session.connected = false;
+        self.note_session(false, now);
         if self.phase() == Phase::Terminating {
             return;
         }

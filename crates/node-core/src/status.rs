@@ -6,7 +6,7 @@ use crate::command::TaskStatus;
 use crate::container::{Op, Stage};
 use crate::health::HealthStatus;
 use crate::ids::{ClusterRef, ContainerInstanceArn, ContainerName, DockerId, ExitCode, InstanceId, TaskArn};
-use crate::instance::Phase;
+use crate::leaving::{LeavingStatus, Phase};
 use crate::node::Node;
 use crate::pull::PullProgress;
 use crate::spec::JobLabel;
@@ -23,6 +23,8 @@ pub struct NodeStatus {
     pub why: String,
     pub session_open: bool,
     pub docker_up: bool,
+    #[serde(default)]
+    pub leaving: LeavingStatus,
     /// Tasks that are not over, or not yet reported, or whose containers are still here; oldest first.
     pub tasks: Vec<TaskView>,
 }
@@ -37,6 +39,9 @@ pub struct TaskView {
     pub sent: TaskStatus,
     /// ECS has not heard the latest yet.
     pub unreported: bool,
+    /// Its failure is kept back, because the end of the host has killed it.
+    #[serde(default)]
+    pub withheld: bool,
     pub accepted_at: Timestamp,
     pub stopped_at: Option<Timestamp>,
     pub containers: Vec<ContainerView>,
@@ -76,6 +81,7 @@ impl Node {
             why: self.why(now) + &self.home_remark(),
             session_open: self.session.open,
             docker_up: self.docker_up,
+            leaving: self.leaving_status(),
             tasks: tasks.into_iter().map(|(_, view)| view).collect(),
         }
     }
@@ -91,6 +97,7 @@ fn view(task: &crate::task::Task) -> TaskView {
         known: record.known(),
         sent: record.sent,
         unreported: record.report().is_some(),
+        withheld: record.withheld(),
         accepted_at: record.accepted_at,
         stopped_at: record.stopped_at,
         containers: record

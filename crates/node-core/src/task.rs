@@ -29,6 +29,9 @@ pub struct TaskRecord {
     /// When the first essential container was seen to have stopped.
     pub execution_stopped_at: Option<Timestamp>,
     pub stopped_at: Option<Timestamp>,
+    /// When what still ran of it was killed, because the host's end had come.
+    #[serde(default)]
+    pub cut_off_at: Option<Timestamp>,
     /// Its containers are gone; only the memory of it is kept, so that a late repeat of its payload runs nothing.
     pub cleaned: bool,
 }
@@ -48,6 +51,7 @@ impl TaskRecord {
             pull_stopped_at: None,
             execution_stopped_at: None,
             stopped_at: None,
+            cut_off_at: None,
             cleaned: false,
         }
     }
@@ -95,6 +99,7 @@ impl TaskRecord {
     #[must_use]
     pub fn winding_down(&self) -> bool {
         self.stop_wanted
+            || self.cut_off_at.is_some()
             || self
                 .spec
                 .containers
@@ -124,7 +129,7 @@ impl TaskRecord {
     /// The next thing to tell ECS, if there is one.
     #[must_use]
     pub fn report(&self) -> Option<StateChange> {
-        if self.sent == TaskStatus::Stopped {
+        if self.sent == TaskStatus::Stopped || self.withheld() {
             return None;
         }
         let status = self.known().max(self.sent);

@@ -17,6 +17,7 @@ struct Container {
     task: TaskArn,
     running: Running,
     starts: u32,
+    signals: u32,
     exit_code: i64,
     ends_at: Option<Timestamp>,
 }
@@ -30,6 +31,7 @@ struct World {
     acks: Vec<MessageId>,
     answers: VecDeque<Event>,
     terminated: bool,
+    facts: Facts,
     /// Steps left before the next crash; `None` when no more crashes come.
     fuse: Option<u32>,
     steps: u32,
@@ -139,6 +141,7 @@ impl World {
                     task: task.arn.clone(),
                     running: Running::Created,
                     starts: 0,
+                    signals: 0,
                     exit_code: exit_code_of(i),
                     ends_at: None,
                 });
@@ -177,10 +180,34 @@ impl World {
                 self.terminated = true;
                 Event::Terminated(Ok(()))
             }
-            Command::Notice(_) | Command::Images(_) | Command::AckCredentials { .. } | Command::DropCredentials(_) => {
-                return;
+            Command::LookForWork => Event::WorkFound(Ok(Waiting::default())),
+            Command::Preflight => Event::Preflight(Ok(self.facts.clone())),
+            Command::TerminateInGroup { .. } => {
+                self.terminated = true;
+                Event::EndTried(Rung::Group, Ok(()))
             }
-            Command::Join { .. } | Command::Stop { .. } | Command::VerifyStops { .. } | Command::Exit { .. } => {
+            Command::Heartbeat(_) => Event::HeartbeatRecorded(Ok(())),
+            Command::CompleteHook(_) => {
+                self.terminated = true;
+                Event::EndTried(Rung::Hook, Ok(()))
+            }
+            Command::Protect(on) => Event::Protected(on, Ok(())),
+            Command::Signal { name, .. } => {
+                self.docker.get_mut(&name).unwrap().signals += 1;
+                Event::Signalled(name, Ok(()))
+            }
+            Command::Notice(_)
+            | Command::Images(_)
+            | Command::AckCredentials { .. }
+            | Command::DropCredentials(_)
+            | Command::PublishDeadline(_) => return,
+            Command::Join { .. }
+            | Command::Stop { .. }
+            | Command::VerifyStops { .. }
+            | Command::MarkUnhealthy
+            | Command::PowerOff
+            | Command::LetGo
+            | Command::Exit { .. } => {
                 panic!("not in this story: {command:?}")
             }
         };
@@ -211,6 +238,7 @@ fn boot(world: &mut World) -> Node {
         cleanup_wait: Duration::from_secs(1),
         stop_timeout_secs: 30,
         docker_concurrency: 2,
+        leaving: LeavingPolicy::alone(),
     };
     world.answers.clear();
     world.answers.push_back(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });

@@ -35,7 +35,7 @@ impl World {
         if life != self.agent.life {
             return;
         }
-        if self.ecs.outage || (!self.calm && self.dice.permille(self.weather.api_trouble)) {
+        if self.ecs.outage || self.ecs.acs_gone || (!self.calm && self.dice.permille(self.weather.api_trouble)) {
             return self.deliver(life, Event::SessionClosed(CloseCause::Failed("cannot connect".into())));
         }
         if !self.ecs.instances.get(&instance).is_some_and(|i| i.active) {
@@ -128,6 +128,7 @@ impl World {
                     instance: instance.clone(),
                     stop_wanted: false,
                     accepted: false,
+                    placed_at: self.now,
                     last: TaskStatus::None,
                     stopped_at: None,
                     told: Default::default(),

@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use node_core::{
-    ClusterRef, Command, CredentialsId, Event, InstanceId, Node, RoleKind, Save, Saved, TaskArn, TaskRecord, Timestamp,
+    ClusterRef, Command, CredentialsId, Event, InstanceId, Node, Order, RoleKind, Save, Saved, TaskArn, TaskRecord,
+    Timestamp,
 };
 
 use crate::invariants::Rule;
 use crate::jobs::SECRET;
+use crate::leaving_rules::{self, Recorded};
 use crate::queue::{Happening, Life};
 use crate::story::Actor;
 use crate::world::World;
@@ -35,6 +37,12 @@ pub(crate) struct Agent {
     pub(crate) credentials: BTreeMap<CredentialsId, (TaskArn, RoleKind)>,
     /// The container instance that the ECS client was told at its registration.
     pub(crate) instance: Option<String>,
+    /// What was last saved of its leaving.
+    pub(crate) recorded: Option<Recorded>,
+    /// When the process began.
+    pub(crate) born: u64,
+    /// The core knows who the host is: before that it takes no step.
+    pub(crate) identified: bool,
 }
 
 impl World {
@@ -53,6 +61,12 @@ impl World {
         self.tell(Actor::Agent, || format!("starts, with {} task(s) on record", saved.tasks.len()));
         let seed = self.dice.number();
         self.agent.node = Some(Node::restore(self.weather.policy, saved, seed, self.node_now()));
+        self.agent.born = self.now;
+        let at = Timestamp(self.node_now().0 - (self.now - self.booted_at));
+        let boot = Event::HostBooted { id: format!("boot-{}", self.ec2.boots), at };
+        self.hand_over(life, boot);
+        self.watch(life);
+        self.examine_host();
         let who = Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") };
         let wait = if self.calm { 100 } else { self.dice.skewed(10, self.weather.identify) };
         self.at(wait, Happening::Deliver(life, who));
@@ -70,6 +84,10 @@ impl World {
             && self.dice.coin()
         {
             self.save(saves);
+        }
+        // Whether an order of that turn was saved nobody knows.
+        if self.operator.pending.take().is_some() {
+            self.operator.held = None;
         }
         self.agent = Agent { life: self.agent.life + 1, clock: self.agent.clock, ..Agent::default() };
         self.docker.attached = None;
@@ -122,6 +140,16 @@ impl World {
         let now = self.node_now();
         let taken = self.agent.inbox.len().min(BUDGET);
         let events: Vec<_> = self.agent.inbox.drain(..taken).collect();
+        self.clock_seen();
+        let taken_back = events.iter().any(leaving_rules::takes_back);
+        for event in &events {
+            match event {
+                Event::Order(Order::Hold { .. }) => self.operator.pending = Some(true),
+                Event::Order(Order::Release) => self.operator.pending = Some(false),
+                _ => {}
+            }
+        }
+        self.agent.identified |= events.iter().any(|e| matches!(e, Event::Identified { .. }));
         let Some(node) = &mut self.agent.node else { return };
         for event in events {
             node.handle(event, now);
@@ -129,6 +157,7 @@ impl World {
         node.handle_timeout(now);
         let saves = node.take_saves();
         self.agent.spins = if taken == 0 && saves.is_empty() { self.agent.spins + 1 } else { 0 };
+        self.judge_turn(&saves, taken_back);
         if saves.is_empty() {
             return self.carry_out();
         }
@@ -147,6 +176,7 @@ impl World {
         }
         let Some(saves) = self.agent.committing.take() else { return };
         self.save(saves);
+        self.operator.held = self.operator.pending.take().or(self.operator.held);
         if self.crashes_here() {
             return self.agent_dies("after a commit");
         }
@@ -185,6 +215,15 @@ impl World {
 
     fn carry(&mut self, command: Command) {
         match command {
+            Command::Stop { ref name, grace_secs: 0, .. } => {
+                let name = name.clone();
+                self.check_kill(&name);
+                self.ask_docker(command);
+            }
+            Command::Signal { ref name, .. } => {
+                self.truth.address(name);
+                self.ask_docker(command);
+            }
             Command::Pull { .. }
             | Command::Create { .. }
             | Command::Start { .. }
@@ -211,7 +250,8 @@ impl World {
                 }
             }
             Command::DropCredentials(id) => drop(self.agent.credentials.remove(&id)),
-            Command::AckCredentials { .. } | Command::Notice(_) | Command::Images(_) => {}
+            Command::LetGo => self.let_go(),
+            Command::PublishDeadline(_) | Command::AckCredentials { .. } | Command::Notice(_) | Command::Images(_) => {}
             Command::Exit { code, reason } => {
                 self.broken(Rule::Liveness, || format!("the agent gives up with {code}: {reason}"));
             }

@@ -45,6 +45,11 @@ pub(crate) struct Request {
 pub(crate) struct Docker {
     pub(crate) up: bool,
     pub(crate) hung: bool,
+    /// When it last was down or hung, how long it was down at the worst, and since when it is now.
+    pub(crate) dead: bool,
+    pub(crate) bad_until: u64,
+    pub(crate) worst: u64,
+    pub(crate) down_since: u64,
     pub(crate) containers: BTreeMap<DockerName, Container>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) next: u64,
@@ -66,6 +71,10 @@ impl Docker {
         Self {
             up: true,
             hung: false,
+            dead: false,
+            bad_until: 0,
+            worst: 0,
+            down_since: 0,
             containers: BTreeMap::new(),
             requests: BTreeMap::new(),
             next: 0,
@@ -76,6 +85,12 @@ impl Docker {
             images: BTreeMap::new(),
             pull_tries: BTreeMap::new(),
         }
+    }
+
+    pub(crate) fn fails(&mut self, now: u64) {
+        self.up = false;
+        self.hung = false;
+        self.down_since = now;
     }
 
     pub(crate) fn inspect(&self, name: &DockerName) -> Option<Observation> {
@@ -170,6 +185,7 @@ impl World {
         let (code, oom) = match how {
             Ending::Itself => (act.code, act.oom),
             Ending::Term => (act.on_term.map_or(143, |(_, code)| code), false),
+            Ending::Warned => (act.on_warn.map_or(143, |(_, code)| code), false),
             Ending::Kill => (137, false),
         };
         self.end(name, code, oom);
@@ -185,7 +201,7 @@ impl World {
         container.state = Running::Exited(Some(ExitCode(code)));
         container.oom = oom;
         container.finished_at = Some(now);
-        self.truth.ended(name, code);
+        self.truth.ended(name, code, self.now);
         let oom = if oom { ", out of memory" } else { "" };
         self.tell(Actor::Docker, || format!("{name} ends with {code}{oom}"));
         self.event(name);
@@ -196,11 +212,24 @@ impl World {
         if !self.docker.up || self.calm {
             return;
         }
-        let back = self.dice.skewed(500, 180_000);
+        let most = if self.dice.one_in(4) { 5_400_000 } else { 180_000 };
+        let back = self.dice.skewed(500, most);
         self.tell(Actor::Docker, || format!("the daemon stops, for {back} ms"));
         self.at(back, Happening::DockerStarts);
-        self.docker.up = false;
-        self.docker.hung = false;
+        self.docker_fails();
+    }
+
+    /// The daemon stops, and nobody starts it again.
+    pub(crate) fn docker_dies(&mut self) {
+        self.tell(Actor::Docker, || "the daemon is dead for good".to_owned());
+        self.docker.dead = true;
+        if self.docker.up {
+            self.docker_fails();
+        }
+    }
+
+    fn docker_fails(&mut self) {
+        self.docker.fails(self.now);
         if !self.weather.live_restore {
             self.end_all(false);
         }
@@ -214,7 +243,12 @@ impl World {
     }
 
     pub(crate) fn docker_starts(&mut self) {
+        if self.docker.up || self.docker.dead {
+            return;
+        }
         self.docker.up = true;
+        self.docker.bad_until = self.now;
+        self.docker.worst = self.docker.worst.max(self.now - self.docker.down_since);
         self.tell(Actor::Docker, || "the daemon answers".to_owned());
         // A stop that the restart interrupted is not taken up again.
         for container in self.docker.containers.values_mut() {

@@ -17,7 +17,7 @@ fn limit(command: &Command) -> u64 {
             Command::Create { .. } => 240,
             Command::Start { .. } => 180,
             Command::Stop { grace_secs, .. } => grace_secs + 120,
-            Command::Inspect { .. } => 30,
+            Command::Inspect { .. } | Command::Signal { .. } => 30,
             Command::Reconcile => 600,
             _ => 300,
         }
@@ -30,6 +30,7 @@ fn answer(command: &Command, failure: OpFailure) -> Option<Event> {
         Command::Start { name, .. } => Event::Started(name.clone(), Err(failure)),
         Command::Stop { name, .. } => Event::Stopped(name.clone(), Err(failure)),
         Command::Remove { name, .. } => Event::Removed(name.clone(), Err(failure)),
+        Command::Signal { name, .. } => Event::Signalled(name.clone(), Err(failure)),
         // Asked again by itself.
         _ => return None,
     })
@@ -90,6 +91,7 @@ impl World {
             return;
         }
         self.docker.hung = false;
+        self.docker.bad_until = self.now;
         self.tell(Actor::Docker, || "the daemon goes on".to_owned());
         let held = self.docker.requests.iter().filter(|(_, r)| r.stage == Stage::Held);
         let held: Vec<_> = held.map(|(id, r)| (*id, r.abandoned)).collect();
@@ -136,6 +138,12 @@ impl World {
     fn reply(&mut self, id: u64, event: Option<Event>) {
         let Some(request) = self.docker.requests.remove(&id) else { return };
         let lost = !self.calm && self.dice.permille(self.weather.docker_trouble);
+        if let Command::Signal { name, .. } = &request.command
+            && lost
+        {
+            // It is sent again, and that is no second warning.
+            self.truth.unwarned(name);
+        }
         let event = if lost { answer(&request.command, unreachable()) } else { event };
         if let Some(event) = event.filter(|_| !request.abandoned) {
             self.deliver(request.life, event);
@@ -158,6 +166,10 @@ impl World {
             Command::Remove { name, .. } => {
                 let result = self.remove(&name);
                 Some(Event::Removed(name, result))
+            }
+            Command::Signal { name, id, .. } => {
+                let result = self.signal(&name, &id);
+                Some(Event::Signalled(name, result))
             }
             Command::Inspect { name } => Some(match self.docker.inspect(&name) {
                 Some(seen) => Event::Observed(name, seen),
@@ -226,6 +238,22 @@ impl World {
             }
         }
         self.docker.inspect(name).ok_or(OpFailure::Missing)
+    }
+
+    fn signal(&mut self, name: &DockerName, id: &DockerId) -> Result<(), OpFailure> {
+        let Some(container) = self.docker.containers.get(name).filter(|c| c.id == *id) else {
+            return Err(OpFailure::Missing);
+        };
+        if container.state != Running::Running {
+            return Err(refused("DockerSignalError", "container is not running"));
+        }
+        let on_warn = container.act.on_warn;
+        self.tell(Actor::Docker, || format!("{name} is warned"));
+        self.check_warning(name);
+        if let Some((after, _)) = on_warn {
+            self.at(after, Happening::Ends { name: name.clone(), id: id.clone(), how: Ending::Warned });
+        }
+        Ok(())
     }
 
     fn remove(&mut self, name: &DockerName) -> Result<(), OpFailure> {

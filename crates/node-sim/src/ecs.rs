@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use node_core::{
-    ApiFailure, ClusterRef, Command, ContainerInstanceArn, Event, Home, InstanceState, MessageId, StateChange, TaskArn,
-    TaskCounts, TaskStatus,
+    ApiFailure, Command, ContainerInstanceArn, InstanceState, MessageId, StateChange, TaskArn, TaskCounts, TaskStatus,
 };
 
 use crate::acs::{Message, Session};
@@ -26,6 +25,7 @@ pub(crate) struct Task {
     pub(crate) stop_wanted: bool,
     /// The agent has acknowledged its payload: from here on it answers for it.
     pub(crate) accepted: bool,
+    pub(crate) placed_at: u64,
     pub(crate) last: TaskStatus,
     pub(crate) stopped_at: Option<u64>,
     pub(crate) told: Told,
@@ -42,68 +42,16 @@ pub(crate) struct Ecs {
     pub(crate) messages: BTreeMap<MessageId, Message>,
     pub(crate) seq: i64,
     pub(crate) outage: bool,
+    /// No session can be had.
+    pub(crate) acs_gone: bool,
     pub(crate) calls: BTreeMap<u64, (Life, Command)>,
     pub(crate) next_call: u64,
 }
 
-type Answer<T> = Result<T, ApiFailure>;
+pub(crate) type Answer<T> = Result<T, ApiFailure>;
 
 impl World {
-    pub(crate) fn ask_aws(&mut self, command: Command) {
-        self.ecs.next_call += 1;
-        let id = self.ecs.next_call;
-        self.ecs.calls.insert(id, (self.agent.life, command));
-        let wait = self.latency();
-        self.at(wait, Happening::Call(id));
-    }
-
-    /// A call reaches AWS, or does not; it is answered, or its answer is lost.
-    pub(crate) fn call(&mut self, id: u64) {
-        let Some((life, command)) = self.ecs.calls.remove(&id) else { return };
-        let trouble = !self.calm && self.dice.permille(self.weather.api_trouble);
-        let failure = match (self.ecs.outage, trouble, self.dice.below(4)) {
-            (true, ..) => Some(ApiFailure::Unavailable("no route".into())),
-            (_, true, 0) => Some(ApiFailure::Throttled("slow down".into())),
-            (_, true, 1) => Some(ApiFailure::Denied("no permission".into())),
-            (_, true, 2) => Some(ApiFailure::Unavailable("HTTP 500".into())),
-            _ => None,
-        };
-        let event = match failure {
-            Some(failure) => failed(&command, failure),
-            None => {
-                let event = self.take_call(command.clone());
-                // What is left of trouble: done, and the answer lost.
-                if trouble { failed(&command, ApiFailure::Unavailable("timed out".into())) } else { event }
-            }
-        };
-        self.deliver(life, event);
-    }
-
-    /// The agent's process died: what was on the wire arrives now or never.
-    pub(crate) fn orphan_calls(&mut self) {
-        for (_, (_, command)) in std::mem::take(&mut self.ecs.calls) {
-            if !self.ecs.outage && self.dice.coin() {
-                self.take_call(command);
-            }
-        }
-    }
-
-    fn take_call(&mut self, command: Command) -> Event {
-        match command {
-            Command::Register { previous } => Event::Registered(self.register(previous)),
-            Command::Submit(change) => {
-                let task = change.task.clone();
-                Event::Submitted(task, self.take_report(change))
-            }
-            Command::SetInstanceState(state) => Event::InstanceStateSet(state, self.set_state(state)),
-            Command::Count => Event::Counted(self.count()),
-            Command::Deregister => Event::Deregistered(self.deregister()),
-            Command::FindHome => Event::Home(Ok(Home { cluster: ClusterRef::new("c"), remark: None })),
-            _ => Event::Terminated(self.terminate()),
-        }
-    }
-
-    fn register(&mut self, previous: Option<ContainerInstanceArn>) -> Answer<ContainerInstanceArn> {
+    pub(crate) fn register(&mut self, previous: Option<ContainerInstanceArn>) -> Answer<ContainerInstanceArn> {
         if let Some(previous) = previous {
             let known = self.ecs.instances.get(previous.as_str()).is_some_and(|i| i.active);
             self.agent.instance = known.then(|| previous.as_str().to_owned());
@@ -127,9 +75,9 @@ impl World {
         found.ok_or_else(|| ApiFailure::Gone("container instance not found".into()))
     }
 
-    fn set_state(&mut self, state: InstanceState) -> Answer<()> {
+    pub(crate) fn set_state(&mut self, state: InstanceState) -> Answer<()> {
         let drains = state == InstanceState::Draining;
-        if drains && self.dice.permille(self.weather.late_work) {
+        if drains && !self.calm && self.dice.permille(self.weather.late_work) {
             // Placed a moment before ECS hears of it.
             self.new_job();
         }
@@ -139,7 +87,7 @@ impl World {
         Ok(())
     }
 
-    fn count(&mut self) -> Answer<TaskCounts> {
+    pub(crate) fn count(&mut self) -> Answer<TaskCounts> {
         self.mine()?;
         let mine = |t: &&Task| Some(&t.instance) == self.agent.instance.as_ref();
         let of = |running: bool| {
@@ -149,7 +97,7 @@ impl World {
         Ok(TaskCounts { running: of(true), pending: of(false) })
     }
 
-    fn deregister(&mut self) -> Answer<()> {
+    pub(crate) fn deregister(&mut self) -> Answer<()> {
         let counts = self.count()?;
         if counts.running + counts.pending > 0 {
             return Err(ApiFailure::Rejected("found running or pending tasks on the instance".into()));
@@ -160,7 +108,7 @@ impl World {
         Ok(())
     }
 
-    fn take_report(&mut self, change: StateChange) -> Answer<()> {
+    pub(crate) fn take_report(&mut self, change: StateChange) -> Answer<()> {
         if !self.calm && self.dice.permille(self.weather.refusals) {
             self.tell(Actor::Ecs, || format!("refuses {} {}", change.task.id(), change.status.as_str()));
             self.refused(&change);
@@ -204,17 +152,5 @@ impl World {
             let stopping: Vec<_> = self.ecs.tasks.values().filter(|t| t.stop_wanted).map(|t| t.job).collect();
             stopping.into_iter().for_each(|job| self.at(60_000, Happening::JobStopped(job)));
         }
-    }
-}
-
-fn failed(command: &Command, failure: ApiFailure) -> Event {
-    match command {
-        Command::Register { .. } => Event::Registered(Err(failure)),
-        Command::Submit(change) => Event::Submitted(change.task.clone(), Err(failure)),
-        Command::SetInstanceState(state) => Event::InstanceStateSet(*state, Err(failure)),
-        Command::Count => Event::Counted(Err(failure)),
-        Command::Deregister => Event::Deregistered(Err(failure)),
-        Command::FindHome => Event::Home(Err(failure.text().to_owned())),
-        _ => Event::Terminated(Err(failure)),
     }
 }

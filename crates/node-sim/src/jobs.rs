@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use node_core::{
-    Condition, ContainerName, ContainerSpec, CredentialsId, Dependency, Issued, PullBehavior, RoleKind, Roles, TaskArn,
-    TaskSpec,
+    Condition, ContainerName, ContainerSpec, CredentialsId, Dependency, Issued, LEAD_ENV, PullBehavior, RoleKind,
+    Roles, SIGNAL_ENV, TaskArn, TaskSpec,
 };
 
 use crate::dice::Dice;
@@ -39,6 +39,10 @@ pub(crate) struct Act {
     pub(crate) oom: bool,
     /// What it does about SIGTERM: how long it takes, and its code. `None`: it ignores it.
     pub(crate) on_term: Option<(u64, i64)>,
+    /// It asks to be warned of the host's end.
+    pub(crate) opted: bool,
+    /// What it does about the warning, as for SIGTERM.
+    pub(crate) on_warn: Option<(u64, i64)>,
 }
 
 #[derive(Debug)]
@@ -56,7 +60,7 @@ impl Job {
         let count = if names.len() > 1 { dice.between(2, 3) as usize } else { 1 };
         let containers: Vec<_> =
             names.iter().take(count).enumerate().map(|(i, name)| container(n, name, i, names, dice)).collect();
-        let acts = containers.iter().map(|_| act(dice, pull)).collect();
+        let acts = containers.iter().map(|c| act(dice, pull, c.environment.contains_key(SIGNAL_ENV))).collect();
         let spec = TaskSpec {
             arn: TaskArn::new(format!("arn:aws:ecs:us-east-1:1:task/c/{n:04}")),
             family: "job".into(),
@@ -84,10 +88,18 @@ fn container(n: usize, name: &str, i: usize, names: &[&str], dice: &mut Dice) ->
         let condition = dice.pick(&[Condition::Start, Condition::Complete, Condition::Success], Condition::Start);
         depends_on.push(Dependency { container: ContainerName::new(other), condition });
     }
+    let mut environment = BTreeMap::from([("AWS_BATCH_JOB_ID".to_owned(), format!("job-{n}"))]);
+    if dice.coin() {
+        let signal = dice.pick(&["SIGTERM", "SIGUSR1", "default"], "default");
+        environment.insert(SIGNAL_ENV.to_owned(), signal.to_owned());
+    }
+    if dice.coin() {
+        environment.insert(LEAD_ENV.to_owned(), dice.skewed(0, 600).to_string());
+    }
     let image = format!("image-{}", dice.below(3));
     ContainerSpec {
         essential: name == "default" || dice.one_in(3),
-        environment: BTreeMap::from([("AWS_BATCH_JOB_ID".to_owned(), format!("job-{n}"))]),
+        environment,
         cpu_shares: 128,
         depends_on,
         stop_timeout_secs: dice.one_in(3).then(|| dice.between(1, 90)),
@@ -95,7 +107,7 @@ fn container(n: usize, name: &str, i: usize, names: &[&str], dice: &mut Dice) ->
     }
 }
 
-fn act(dice: &mut Dice, pull: PullBehavior) -> Act {
+fn act(dice: &mut Dice, pull: PullBehavior, opted: bool) -> Act {
     let image = match dice.below(12) {
         0 => Image::Unknown,
         1 => Image::Flaky(dice.between(1, 6) as u32),
@@ -113,5 +125,7 @@ fn act(dice: &mut Dice, pull: PullBehavior) -> Act {
         code: if oom { 137 } else { dice.pick(&[0, 0, 0, 1, 3, 137, 143, 255], 0) },
         oom,
         on_term: (!dice.one_in(4)).then(|| (dice.skewed(1, 100_000), dice.pick(&[143, 0, 1], 143))),
+        opted,
+        on_warn: (!dice.one_in(3)).then(|| (dice.skewed(1, 150_000), dice.pick(&[0, 1, 143], 0))),
     }
 }

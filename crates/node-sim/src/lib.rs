@@ -6,19 +6,25 @@
 //!                                                  │
 //!          queue: one clock ──> happen() ──> agent (turns, saves, crashes) ──> node_core::Node
 //!                                       ├──> docker, docker_ops
-//!                                       ├──> ecs, acs
-//!                                       └──> invariants
+//!                                       ├──> ecs, acs, calls
+//!                                       ├──> ec2, imds, operator
+//!                                       └──> invariants, leaving_rules
 //! ```
 #![forbid(unsafe_code)]
 
 mod acs;
 mod agent;
+mod calls;
 mod dice;
 mod docker;
 mod docker_ops;
+mod ec2;
 mod ecs;
+mod imds;
 mod invariants;
 mod jobs;
+mod leaving_rules;
+mod operator;
 mod queue;
 mod story;
 mod weather;

@@ -15,8 +15,21 @@ pub(crate) enum Ending {
     Itself,
     /// It gave in to SIGTERM.
     Term,
+    /// It took its warning to heart.
+    Warned,
     /// SIGKILL after the grace period.
     Kill,
+}
+
+/// How the host comes to be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// As the agent has asked.
+    Asked,
+    /// The world has taken it.
+    Taken,
+    /// From one moment to the next.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -57,7 +70,25 @@ pub(crate) enum Happening {
     DeregisteredByHand,
     // The machine and the run.
     HostReboots,
-    HostGone,
+    HostGone(Gone),
+    FoundUnhealthy,
+    HookBeatMissed(u32),
+    HookTimeOver,
+    ScaleIn,
+    Poll(Life),
+    SpotNotice,
+    SpotTakes(u32),
+    Rebalance,
+    Maintenance,
+    MaintenanceChanges(u32),
+    MaintenanceComes(u32),
+    ShutdownBegins,
+    ShutDown(u32),
+    Ordered,
+    FallsIll,
+    GetsWell,
+    DockerDies,
+    AcsGone,
     Calm,
     Check,
 }

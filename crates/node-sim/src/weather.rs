@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use node_core::{Policy, PullBehavior};
+use node_core::{AtMinSize, LeavingPolicy, Policy, PullBehavior, Reaction, Refused, Retries, Signal};
 
 use crate::dice::Dice;
-use crate::queue::{Happening, Queue};
+use crate::ec2::{Ec2, Group};
+use crate::queue::{Gone, Happening, Queue};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -40,6 +41,9 @@ pub(crate) struct Weather {
     pub(crate) jobs: u64,
     /// Per mille of moments that draw work: just before ECS hears that the host drains.
     pub(crate) late_work: u64,
+    /// Until then a job seems to wait for this host, and never comes.
+    pub(crate) phantom_until: u64,
+    pub(crate) ec2: Ec2,
 }
 
 impl Weather {
@@ -63,6 +67,8 @@ impl Weather {
             clock_steps: rate(dice, 10 * MINUTE),
             jobs: dice.between(0, 9),
             late_work: rate(dice, 500),
+            phantom_until: if dice.one_in(4) { dice.skewed(MINUTE, 90 * MINUTE) } else { 0 },
+            ec2: ec2(dice),
         };
         if !quiet {
             weather.blows(dice, queue);
@@ -73,7 +79,7 @@ impl Weather {
 
     /// The single blows of fate and when they fall.
     fn blows(&self, dice: &mut Dice, queue: &mut Queue) {
-        let kinds: [(u64, fn() -> Happening); 7] = [
+        let kinds: [(u64, fn() -> Happening); 15] = [
             (3, || Happening::AgentKilled),
             (2, || Happening::DockerStops),
             (2, || Happening::DockerHangs),
@@ -81,16 +87,30 @@ impl Weather {
             (1, || Happening::HostReboots),
             (1, || Happening::DeregisteredByHand),
             (1, || Happening::ContainerVanishes),
+            (2, || Happening::SpotNotice),
+            (1, || Happening::Rebalance),
+            (1, || Happening::Maintenance),
+            (1, || Happening::ScaleIn),
+            (1, || Happening::ShutdownBegins),
+            (4, || Happening::Ordered),
+            (2, || Happening::FallsIll),
+            (1, || Happening::AcsGone),
         ];
         for (most, blow) in kinds {
-            if dice.one_in(3) {
+            if dice.one_in(4) {
                 for _ in 0..dice.between(1, most) {
                     queue.push(dice.below(self.calm_at), blow());
                 }
             }
         }
         if dice.one_in(24) {
-            queue.push(dice.below(self.calm_at * 2), Happening::HostGone);
+            queue.push(dice.below(self.calm_at * 2), Happening::HostGone(Gone::Lost));
+        }
+        if dice.one_in(6) {
+            queue.push(self.calm_at + dice.below(self.calm_at), Happening::ScaleIn);
+        }
+        if dice.one_in(24) && self.policy.leaving.docker_dead_after.is_some() {
+            queue.push(dice.below(self.calm_at), Happening::DockerDies);
         }
     }
 }
@@ -104,5 +124,59 @@ fn policy(dice: &mut Dice) -> Policy {
         cleanup_wait: Duration::from_secs(dice.pick(&[1, 10, 60, 180], 10)),
         stop_timeout_secs: dice.pick(&[2, 30, 60], 30),
         docker_concurrency: dice.pick(&[1, 2, 10], 2) as usize,
+        leaving: leaving(dice),
     }
+}
+
+/// A quarter of all hosts is alone, outside AWS; the others have drawn their policies one by one.
+fn leaving(dice: &mut Dice) -> LeavingPolicy {
+    use Reaction::{Drain, DrainWithDeadline, Ignore};
+    if dice.one_in(4) {
+        return LeavingPolicy::alone();
+    }
+    let reaction = |dice: &mut Dice| dice.pick(&[Ignore, Drain, Drain, DrainWithDeadline, DrainWithDeadline], Drain);
+    let secs = |dice: &mut Dice, of: &[u64]| Duration::from_secs(dice.pick(of, 60));
+    LeavingPolicy {
+        look_for_work: dice.coin(),
+        look_every: secs(dice, &[20, 45]),
+        waiting_patience: secs(dice, &[120, 1_800]),
+        unanswered_patience: secs(dice, &[60, 600]),
+        max_jobs: dice.one_in(6).then(|| dice.between(1, 5) as u32),
+        max_age: dice.one_in(6).then(|| secs(dice, &[60, 600, 3_600])),
+        spot: reaction(dice),
+        rebalance: reaction(dice),
+        maintenance: reaction(dice),
+        scale_in: reaction(dice),
+        shutdown: reaction(dice),
+        maintenance_lead: secs(dice, &[60, 600, 3_600]),
+        check_first: !dice.one_in(4),
+        at_min_size: dice.pick(&[AtMinSize::Stay, AtMinSize::Replace], AtMinSize::Stay),
+        refused: dice.pick(&[Refused::PowerOff, Refused::Rejoin, Refused::KeepAsking], Refused::PowerOff),
+        rung_patience: secs(dice, &[30, 300]),
+        protect_while_busy: dice.coin(),
+        warn_signal: Signal::Term,
+        warn_lead: dice.coin().then(|| secs(dice, &[10, 120])),
+        retries: if dice.one_in(4) { Retries::Report } else { Retries::Withhold },
+        survived_after: secs(dice, &[120, 600]),
+        docker_down_after: Some(secs(dice, &[30, 120, 300])),
+        docker_dead_after: Some(secs(dice, &[600, 3_600])),
+        acs_gone_after: dice.coin().then(|| secs(dice, &[60, 300, 1_800])),
+        recovers: !dice.one_in(4),
+    }
+}
+
+fn ec2(dice: &mut Dice) -> Ec2 {
+    let group = dice.coin().then(|| {
+        let min = dice.below(3) as u32;
+        let beat = dice.pick(&[30, 60, 300], 60) * SECOND;
+        Group {
+            min,
+            desired: min + dice.below(3) as u32,
+            suspended: dice.one_in(8),
+            protected: false,
+            hook: dice.coin().then(|| (beat, beat * dice.between(2, 40))),
+            ends: None,
+        }
+    });
+    Ec2 { group, denied: dice.one_in(8), ..Ec2::default() }
 }

@@ -3,13 +3,15 @@
 use crate::agent::{Agent, Disk};
 use crate::dice::Dice;
 use crate::docker::Docker;
+use crate::ec2::Ec2;
 use crate::ecs::Ecs;
 use crate::invariants::{Rule, Truth, Violation};
-use crate::queue::{Happening, Life, Queue};
+use crate::operator::Operator;
+use crate::queue::{Gone, Happening, Life, Queue};
 use crate::story::{Actor, Story};
 use crate::weather::Weather;
 
-use node_core::{ApiFailure, Event, Running};
+use node_core::{Event, Running};
 
 /// Once faults have stopped, everything must be reported and the host gone within this: ECS's own hour for an instance that was
 /// deregistered under its tasks, the longest job, the longest idle time, a clock set back, and room.
@@ -30,8 +32,11 @@ pub(crate) struct World {
     pub(crate) ecs: Ecs,
     pub(crate) truth: Truth,
     pub(crate) violation: Option<Violation>,
-    /// The machine is told to go, by itself.
-    terminating: bool,
+    pub(crate) ec2: Ec2,
+    pub(crate) operator: Operator,
+    /// The node has a reason to leave on record that is not its own wish.
+    pub(crate) imposed: bool,
+    pub(crate) booted_at: u64,
     over: bool,
 }
 
@@ -40,6 +45,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let mut queue = Queue::default();
         let weather = Weather::new(&mut dice, &mut queue);
+        let ec2 = weather.ec2.clone();
         let mut world = Self {
             now: 0,
             queue,
@@ -53,7 +59,10 @@ impl World {
             ecs: Ecs::default(),
             truth: Truth::default(),
             violation: None,
-            terminating: false,
+            ec2,
+            operator: Operator { held: Some(false), ..Operator::default() },
+            imposed: false,
+            booted_at: 0,
             over: false,
         };
         world.begin();
@@ -120,7 +129,25 @@ impl World {
             H::OutageEnds => self.ecs.outage = false,
             H::DeregisteredByHand => self.deregistered_by_hand(),
             H::HostReboots => self.strike(Self::reboot),
-            H::HostGone => self.host_gone(),
+            H::HostGone(how) => self.host_gone(how),
+            H::FoundUnhealthy => self.group_ends("unhealthy"),
+            H::HookBeatMissed(n) => self.hook_beat_missed(n),
+            H::HookTimeOver => self.hook_time_over(),
+            H::ScaleIn => self.scale_in(),
+            H::Poll(life) => self.poll(life),
+            H::SpotNotice => self.spot_notice(),
+            H::SpotTakes(edition) => self.spot_takes(edition),
+            H::Rebalance => self.rebalance(),
+            H::Maintenance => self.maintenance(),
+            H::MaintenanceChanges(edition) => self.maintenance_changes(edition),
+            H::MaintenanceComes(edition) => self.maintenance_comes(edition),
+            H::ShutdownBegins => self.shutdown_begins(),
+            H::ShutDown(edition) => self.shut_down(edition),
+            H::Ordered => self.order(),
+            H::FallsIll => self.falls_ill(),
+            H::GetsWell => self.gets_well(),
+            H::DockerDies => self.docker_dies(),
+            H::AcsGone => self.strike(Self::acs_gone),
             H::Calm => self.calm_down(),
             H::Check => {
                 self.check();
@@ -140,6 +167,7 @@ impl World {
         self.calm = true;
         self.tell(Actor::Fate, || "no more faults".to_owned());
         self.ecs.outage = false;
+        self.ecs.acs_gone = false;
     }
 
     /// How long there have been no faults.
@@ -156,15 +184,19 @@ impl World {
     }
 
     /// The machine restarts: every process ends, politely or not.
-    fn reboot(&mut self) {
+    pub(crate) fn reboot(&mut self) {
         let power_lost = self.dice.coin();
         self.tell(Actor::Fate, || "the host reboots".to_owned());
         self.agent_dies("reboot");
+        self.ec2.boots += 1;
+        self.booted_at = self.now;
+        self.ec2.imds.booted();
+        self.truth.shut_down = true;
         self.docker.hung = false;
         self.docker.requests.clear();
         self.end_all(power_lost);
         if self.docker.up {
-            self.docker.up = false;
+            self.docker.fails(self.now);
             let back = self.dice.skewed(1_000, 60_000);
             self.at(back, Happening::DockerStarts);
         }
@@ -182,22 +214,20 @@ impl World {
         self.docker.containers.remove(&name);
     }
 
-    /// `TerminateInstances`, asked by the host itself.
-    pub(crate) fn terminate(&mut self) -> Result<(), ApiFailure> {
-        self.check_termination();
-        self.tell(Actor::Ec2, || "terminates the host".to_owned());
-        if !std::mem::replace(&mut self.terminating, true) {
-            let takes = self.dice.skewed(100, 120_000);
-            self.at(takes, Happening::HostGone);
-        }
-        Ok(())
+    /// Nobody can reach ECS's sessions for long, though its API answers.
+    fn acs_gone(&mut self) {
+        self.tell(Actor::Fate, || "no session with ECS can be had".to_owned());
+        self.ecs.acs_gone = true;
+        self.end_session();
     }
 
-    fn host_gone(&mut self) {
-        self.tell(Actor::Ec2, || "the host is gone".to_owned());
+    pub(crate) fn host_gone(&mut self, how: Gone) {
+        self.tell(Actor::Ec2, || format!("the host is gone: {how:?}"));
         self.over = true;
-        if self.terminating {
-            self.check_end(true);
+        match how {
+            Gone::Asked => self.check_end(true),
+            Gone::Taken => self.check_taken(),
+            Gone::Lost => {}
         }
     }
 

@@ -29,6 +29,14 @@ async fn connect((host, port): (&str, u16)) -> std::io::Result<Box<dyn Stream>> 
 /// # Errors
 /// When no plane answers at the endpoint, or it refuses, in its words.
 pub(super) async fn ask(endpoint: &str, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    ask_at(endpoint, method, &format!("/local/faults{path}"), body).await
+}
+
+/// One call of the control API, its answer read.
+///
+/// # Errors
+/// As above.
+pub(super) async fn ask_at(endpoint: &str, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
     let uri: Uri = endpoint.parse().context("its address is no URL of the form http://127.0.0.1:8700")?;
     let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
         bail!("its address must be of the form http://127.0.0.1:8700");
@@ -42,7 +50,7 @@ pub(super) async fn ask(endpoint: &str, method: Method, path: &str, body: Option
     tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
-        .uri(format!("/local/faults{path}"))
+        .uri(path)
         .header(HOST, uri.authority().map_or("local", |authority| authority.as_str()))
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))?;

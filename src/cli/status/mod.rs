@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -46,7 +47,9 @@ pub(crate) enum StatusError {
     },
     #[error("the agent did not answer as it should")]
     Http(#[source] hyper::Error),
-    #[error("the agent gave no report: {0}")]
+    #[error("the question cannot be asked")]
+    Request(#[source] http::Error),
+    #[error("the agent gave no answer: {0}")]
     Refused(String),
     #[error("the agent's report cannot be read; is it of another version?")]
     Unreadable(#[source] serde_json::Error),
@@ -73,10 +76,23 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<()> {
 
 /// Asks the agent that listens on the socket.
 pub(crate) async fn fetch(path: &Path) -> Result<StatusReport, StatusError> {
-    timeout(ANSWER_WITHIN, ask(path)).await.map_err(|_| StatusError::TooSlow)?
+    let request = Request::get("/status").body(Full::default());
+    let body = answer(path, request).await?;
+    serde_json::from_slice(&body).map_err(StatusError::Unreadable)
 }
 
-async fn ask(path: &Path) -> Result<StatusReport, StatusError> {
+/// Tells the agent something, as JSON, and gives its answer.
+pub(crate) async fn post(path: &Path, uri: &str, body: Vec<u8>) -> Result<Bytes, StatusError> {
+    let request = Request::post(uri).header(CONTENT_TYPE, "application/json").body(Full::from(body));
+    answer(path, request).await
+}
+
+async fn answer(path: &Path, request: http::Result<Request<Full<Bytes>>>) -> Result<Bytes, StatusError> {
+    let request = request.map_err(StatusError::Request)?;
+    timeout(ANSWER_WITHIN, ask(path, request)).await.map_err(|_| StatusError::TooSlow)?
+}
+
+async fn ask(path: &Path, mut request: Request<Full<Bytes>>) -> Result<Bytes, StatusError> {
     let stream = UnixStream::connect(path).await.map_err(|source| {
         let path = path.to_owned();
         match source.kind() {
@@ -89,17 +105,11 @@ async fn ask(path: &Path) -> Result<StatusReport, StatusError> {
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(StatusError::Http)?;
     // It ends with the request; its errors come back through the sender.
     tokio::spawn(connection);
-    let mut request = Request::new(Empty::<Bytes>::new());
-    *request.uri_mut() = hyper::Uri::from_static("/status");
-    let host = hyper::header::HeaderValue::from_static("agent");
-    request.headers_mut().insert(hyper::header::HOST, host);
+    request.headers_mut().insert(HOST, HeaderValue::from_static("agent"));
     let response = sender.send_request(request).await.map_err(StatusError::Http)?;
     let status = response.status();
     let body = response.into_body().collect().await.map_err(StatusError::Http)?.to_bytes();
-    if status != StatusCode::OK {
-        return Err(StatusError::Refused(explanation(status, &body)));
-    }
-    serde_json::from_slice(&body).map_err(StatusError::Unreadable)
+    if status == StatusCode::OK { Ok(body) } else { Err(StatusError::Refused(explanation(status, &body))) }
 }
 
 fn explanation(status: StatusCode, body: &[u8]) -> String {

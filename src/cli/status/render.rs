@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use comfy_table::CellAlignment;
+use node_core::LeavingStatus;
 
 use crate::cli::table;
 use crate::serve::report::{Container, Gpu, Instance, StatusReport, Task};
@@ -50,6 +51,7 @@ fn head(report: &StatusReport, now_ms: u64) -> String {
     if let Some(gpus) = gpus(instance) {
         rows.push(("GPUs", gpus));
     }
+    rows.extend(leaving(&report.leaving, now_ms));
     if let Some(environment) = &instance.compute_environment {
         rows.insert(3, ("environment", environment.clone()));
     }
@@ -58,6 +60,21 @@ fn head(report: &StatusReport, now_ms: u64) -> String {
         let _ = writeln!(text, "{name:<19} {value}");
         text
     })
+}
+
+/// Nothing where nothing is to be told.
+fn leaving(leaving: &LeavingStatus, now_ms: u64) -> Vec<(&'static str, String)> {
+    let mut rows: Vec<_> = leaving.reasons.iter().map(|reason| ("leaving", reason.to_string())).collect();
+    rows.extend(leaving.deadline.as_ref().map(|deadline| {
+        let left = age(deadline.at.0.saturating_sub(now_ms));
+        let kills = if deadline.kills { "; what still runs then is killed" } else { "" };
+        ("deadline", format!("in {left}: {}{kills}", deadline.text))
+    }));
+    rows.extend(leaving.rung.map(|rung| ("ending the host", rung.to_string())));
+    rows.extend(leaving.hold.as_ref().map(|why| ("held", if why.is_empty() { "yes" } else { why }.to_owned())));
+    rows.extend(leaving.stays.as_ref().map(|why| ("stays", why.clone())));
+    rows.extend((leaving.withheld > 0).then(|| ("withheld", format!("{} failure(s)", leaving.withheld))));
+    rows
 }
 
 /// `None` on a host without.
@@ -239,6 +256,25 @@ Not reported to ECS yet:
         assert_eq!(task_state(&task), "RUNNING, HEALTHY, restarted once");
         (task.desired, task.known, task.containers[0].exit_code) = ("STOPPED".into(), "STOPPED".into(), Some(3));
         assert_eq!(task_state(&task), "STOPPED (3), restarted once");
+    }
+
+    #[test]
+    fn a_node_that_leaves_says_why_and_when() {
+        use node_core::{Cause, Deadline, DrainReason, SpotAction, Timestamp};
+        let mut report = sample::report();
+        let at = Timestamp(120_000);
+        let reason = DrainReason::Spot { action: SpotAction::Stop, at };
+        report.leaving.deadline = Some(Deadline { at, cause: Cause::Spot, text: reason.to_string(), kills: true });
+        report.leaving.reasons = vec![reason];
+        report.leaving.hold = Some("a debugger".into());
+        let text = render(&report, 60_000);
+        for line in [
+            "leaving             spot interruption (stop)\n",
+            "deadline            in 1m0s: spot interruption (stop); what still runs then is killed\n",
+            "held                a debugger\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 
     #[test]

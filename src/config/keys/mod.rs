@@ -5,6 +5,7 @@ mod agent;
 mod docker;
 mod home;
 mod images;
+mod leaving;
 mod network;
 mod offer;
 
@@ -56,7 +57,8 @@ impl Key {
 }
 
 /// The parts in the order of the reference: what one must set, what one may well set, and the rest.
-const PARTS: [&[Key]; 6] = [home::KEYS, images::KEYS, offer::KEYS, network::KEYS, docker::KEYS, agent::KEYS];
+const PARTS: [&[Key]; 7] =
+    [home::KEYS, leaving::KEYS, images::KEYS, offer::KEYS, network::KEYS, docker::KEYS, agent::KEYS];
 
 /// All keys, in the order of the reference.
 pub(super) fn keys() -> impl Iterator<Item = &'static Key> {

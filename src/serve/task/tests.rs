@@ -95,6 +95,7 @@ fn node(spec: TaskSpec) -> Node {
         cleanup_wait: Duration::from_secs(60),
         stop_timeout_secs: 30,
         docker_concurrency: 1,
+        leaving: node_core::LeavingPolicy::alone(),
     };
     let mut node = Node::restore(policy, Saved::default(), 1, Timestamp(0));
     let identified = Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c1") };

@@ -57,6 +57,7 @@ fn policy() -> Policy {
         cleanup_wait: Duration::from_secs(10),
         stop_timeout_secs: 30,
         docker_concurrency: 2,
+        leaving: LeavingPolicy::alone(),
     }
 }
 

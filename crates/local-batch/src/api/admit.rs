@@ -45,6 +45,11 @@ pub(super) async fn admit(Shared(hub): Shared<Arc<Hub>>, request: Request, next:
         Ok(caller) => caller,
         Err(refusal) => return call.refuse(&refusal),
     };
+    if let Caller::Known { arn, .. } = &caller
+        && hub.read(|state| state.denies(&call.action()))
+    {
+        return call.deny(arn);
+    }
     parts.extensions.insert(caller);
     next.run(Request::from_parts(parts, Body::from(body))).await
 }

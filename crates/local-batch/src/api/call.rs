@@ -19,6 +19,7 @@ pub(super) enum Service {
     Ssm,
     SecretsManager,
     Ec2,
+    AutoScaling,
     Sts,
 }
 
@@ -40,6 +41,7 @@ impl Service {
             Self::Ssm => "ssm",
             Self::SecretsManager => "secretsmanager",
             Self::Ec2 => "ec2",
+            Self::AutoScaling => "autoscaling",
             Self::Sts => "sts",
         }
     }
@@ -62,7 +64,7 @@ impl Service {
                 let body = xml::element("Response", &(errors + &xml::text("RequestID", &id)));
                 (status, headers, format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{body}")).into_response()
             }
-            Self::Sts => {
+            Self::AutoScaling | Self::Sts => {
                 let error = xml::element("Error", &(xml::text("Type", "Sender") + &error));
                 let body = xml::element("ErrorResponse", &(error + &xml::text("RequestId", &id)));
                 (status, headers, body).into_response()
@@ -95,29 +97,34 @@ impl Call {
                 }
             }
         }
-        let action =
-            form_urlencoded::parse(body).find(|(name, _)| name == "Action").map(|(_, value)| value.into_owned());
-        let operation = action.unwrap_or_default();
-        let service = if operation == super::sts::GET_CALLER_IDENTITY { Service::Sts } else { Service::Ec2 };
+        let find = |wanted: &str| {
+            form_urlencoded::parse(body).find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
+        };
+        let operation = find("Action").unwrap_or_default();
+        let service = match find("Version").as_deref() {
+            Some(super::autoscaling::VERSION) => Service::AutoScaling,
+            _ if operation == super::sts::GET_CALLER_IDENTITY => Service::Sts,
+            _ => Service::Ec2,
+        };
         Self { service, operation }
     }
 
     /// A bad signature, in the service's words.
     pub(super) fn refuse(&self, refusal: &Refusal) -> Response {
         let code = match (self.service, refusal) {
-            (Service::Ec2 | Service::Sts, Refusal::Missing) => "MissingAuthenticationToken",
-            (Service::Ec2 | Service::Sts, Refusal::Incomplete(_)) => "IncompleteSignature",
+            (Service::Ec2 | Service::AutoScaling | Service::Sts, Refusal::Missing) => "MissingAuthenticationToken",
+            (Service::Ec2 | Service::AutoScaling | Service::Sts, Refusal::Incomplete(_)) => "IncompleteSignature",
             (Service::Ec2, Refusal::Invalid(_) | Refusal::Unrecognized) => "AuthFailure",
             (Service::Ec2, Refusal::Expired) => "RequestExpired",
-            (Service::Sts, Refusal::Invalid(_)) => "SignatureDoesNotMatch",
-            (Service::Sts, Refusal::Unrecognized) => "InvalidClientTokenId",
-            (Service::Sts, Refusal::Expired) => "ExpiredToken",
+            (Service::AutoScaling | Service::Sts, Refusal::Invalid(_)) => "SignatureDoesNotMatch",
+            (Service::AutoScaling | Service::Sts, Refusal::Unrecognized) => "InvalidClientTokenId",
+            (Service::AutoScaling | Service::Sts, Refusal::Expired) => "ExpiredToken",
             (_, refusal) => refusal.code(),
         };
         let status = match self.service {
             Service::Ecs | Service::Logs | Service::Ssm | Service::SecretsManager => StatusCode::BAD_REQUEST,
             Service::Ec2 => StatusCode::UNAUTHORIZED,
-            Service::Batch | Service::Sts => StatusCode::FORBIDDEN,
+            Service::Batch | Service::AutoScaling | Service::Sts => StatusCode::FORBIDDEN,
         };
         self.service.refuse(status, code, &refusal.to_string())
     }
@@ -126,16 +133,17 @@ impl Call {
     pub(super) fn fail(&self, kind: ErrorKind) -> Response {
         let (status, code) = match (kind, self.service) {
             (ErrorKind::Server, Service::Ec2 | Service::Sts) => (500, "InternalError"),
+            (ErrorKind::Server, Service::AutoScaling) => (500, "InternalFailure"),
             (ErrorKind::Server, Service::Ssm) => (500, "InternalServerError"),
             (ErrorKind::Server, Service::SecretsManager) => (500, "InternalServiceError"),
             (ErrorKind::Server, Service::Logs) => (500, "ServiceUnavailableException"),
             (ErrorKind::Server, _) => (500, "ServerException"),
             (ErrorKind::Throttle, Service::Ec2) => (503, "RequestLimitExceeded"),
-            (ErrorKind::Throttle, Service::Sts) => (400, "Throttling"),
+            (ErrorKind::Throttle, Service::AutoScaling | Service::Sts) => (400, "Throttling"),
             (ErrorKind::Throttle, Service::Batch) => (429, "TooManyRequestsException"),
             (ErrorKind::Throttle, _) => (400, "ThrottlingException"),
             (ErrorKind::AccessDenied, Service::Ec2) => (403, "UnauthorizedOperation"),
-            (ErrorKind::AccessDenied, Service::Sts) => (403, "AccessDenied"),
+            (ErrorKind::AccessDenied, Service::AutoScaling | Service::Sts) => (403, "AccessDenied"),
             (ErrorKind::AccessDenied, Service::Batch) => (403, "AccessDeniedException"),
             (ErrorKind::AccessDenied, _) => (400, "AccessDeniedException"),
         };
@@ -147,5 +155,27 @@ impl Call {
             }
         };
         self.service.refuse(StatusCode::from_u16(status).unwrap_or_default(), code, &message)
+    }
+
+    /// The action as IAM names it, in lower case.
+    pub(super) fn action(&self) -> String {
+        format!("{}:{}", self.service.name(), self.operation).to_ascii_lowercase()
+    }
+
+    /// IAM does not let `caller` do this, in the service's words.
+    pub(super) fn deny(&self, caller: &str) -> Response {
+        let action = format!("{}:{}", self.service.name(), self.operation);
+        let words = format!("User: {caller} is not authorized to perform: {action} on resource: *");
+        let (status, code, message) = match self.service {
+            Service::Ec2 => {
+                let words = format!("You are not authorized to perform this operation. {words}");
+                (StatusCode::FORBIDDEN, "UnauthorizedOperation", words)
+            }
+            Service::AutoScaling | Service::Sts => (StatusCode::FORBIDDEN, "AccessDenied", words),
+            Service::Batch => (StatusCode::FORBIDDEN, "AccessDeniedException", words),
+            _ => (StatusCode::BAD_REQUEST, "AccessDeniedException", words),
+        };
+        let message = format!("{message} because no identity-based policy allows the {action} action");
+        self.service.refuse(status, code, &message)
     }
 }

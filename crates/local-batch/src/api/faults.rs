@@ -38,7 +38,7 @@ pub(super) async fn clear_one(Shared(hub): Shared<Arc<Hub>>, Path(id): Path<u64>
     })
 }
 
-fn answer(outcome: Outcome) -> Response {
+pub(super) fn answer(outcome: Outcome) -> Response {
     match outcome {
         Ok(body) => axum::Json(body).into_response(),
         Err(error) => (StatusCode::BAD_REQUEST, axum::Json(json!({"message": error.message}))).into_response(),

@@ -1,7 +1,8 @@
-//! The HTTP faces: Batch at `/v1`, and ECS, Logs, SSM, Secrets Manager, EC2 and STS at `/`, told apart as AWS's clients mark
-//! them; faults at `/local/faults`.
+//! The HTTP faces: Batch at `/v1`, and ECS, Logs, SSM, Secrets Manager, EC2, Auto Scaling and STS at `/`, told apart as
+//! AWS's clients mark them; the plane's own control API below `/local`.
 
 mod admit;
+mod autoscaling;
 mod batch;
 mod call;
 mod ec2;
@@ -10,6 +11,7 @@ mod faults;
 mod json;
 mod logs;
 mod page;
+mod rehearsal;
 mod sts;
 mod vault;
 
@@ -25,6 +27,7 @@ use tokio::net::UnixListener;
 use tracing::warn;
 use uuid::Uuid;
 
+use self::ec2::form::Form;
 use crate::error::ApiError;
 use crate::faults::Gate;
 use crate::hub::Hub;
@@ -64,6 +67,8 @@ fn orders() -> Router<Arc<Hub>> {
     Router::new()
         .route("/local/faults", post(faults::order).get(faults::list).delete(faults::clear))
         .route("/local/faults/{id}", delete(faults::clear_one))
+        .route("/local/interrupts", post(rehearsal::interrupt))
+        .route("/local/denials", post(rehearsal::deny).get(rehearsal::denied).delete(rehearsal::allow))
 }
 
 /// A Batch call from within the process: `operation` as in the path, `createjobqueue` for one.
@@ -93,7 +98,11 @@ async fn root(
     body: Bytes,
 ) -> Response {
     let Some(target) = headers.get("x-amz-target") else {
-        return ec2::call(&hub, &body, &caller).await;
+        let form = Form::parse(&body);
+        return match form.get("Version") {
+            Some(autoscaling::VERSION) => autoscaling::call(&hub, &form),
+            _ => ec2::call(&hub, &form, &caller).await,
+        };
     };
     let target = target.to_str().unwrap_or_default();
     if let Some(operation) = target.strip_prefix(ECS_TARGET) {

@@ -159,15 +159,55 @@ impl State {
     }
 
     /// TerminateInstances: the instance is going; [`State::node_gone`] follows when its process and containers are no more.
-    pub(crate) fn terminate_node(&mut self, id: &Ec2Id, reason: &str, _now: Millis) -> Result<NodeState, ApiError> {
-        let node = self.nodes.get_mut(id).ok_or_else(|| unknown_node(id))?;
-        let before = node.state;
-        if before.is_live() {
+    pub(crate) fn terminate_node(&mut self, id: &Ec2Id, reason: &str, now: Millis) -> Result<NodeState, ApiError> {
+        let before = self.nodes.get(id).ok_or_else(|| unknown_node(id))?.state;
+        if !before.is_present() {
+            return Ok(before);
+        }
+        self.left_by_itself(id);
+        if let Some(node) = self.nodes.get_mut(id) {
             node.state = NodeState::ShuttingDown;
             node.reason = reason.to_owned();
             node.stop.cancel();
         }
+        if before == NodeState::Stopped {
+            // Nothing of it is left to end.
+            self.node_gone(id, now);
+        }
         Ok(before)
+    }
+
+    /// StopInstances: as with a termination, but the instance stays; [`State::node_stopped`] follows.
+    pub(crate) fn stop_node(&mut self, id: &Ec2Id, reason: &str, _now: Millis) -> Result<NodeState, ApiError> {
+        let node = self.nodes.get_mut(id).ok_or_else(|| unknown_node(id))?;
+        let before = node.state;
+        match before {
+            NodeState::Running => {
+                node.state = NodeState::Stopping;
+                node.reason = reason.to_owned();
+                node.stop.cancel();
+            }
+            NodeState::Stopping | NodeState::Stopped => {}
+            NodeState::Pending | NodeState::ShuttingDown | NodeState::Terminated => {
+                let text = format!("This instance '{id}' is not in a state from which it can be stopped.");
+                return Err(ApiError::new("IncorrectInstanceState", text));
+            }
+        }
+        Ok(before)
+    }
+
+    /// Its process and containers are no more; its registration is still there.
+    pub(crate) fn node_stopped(&mut self, id: &Ec2Id, now: Millis) {
+        let Some(node) = self.nodes.get_mut(id) else { return };
+        node.state = NodeState::Stopped;
+        let on_it = |i: &&ContainerInstance| i.ec2_id.as_ref() == Some(id) && i.status != InstanceStatus::Inactive;
+        let instances: Vec<InstanceArn> = self.instances.values().filter(on_it).map(|i| i.arn.clone()).collect();
+        for arn in instances {
+            if let Some(session) = self.instances.get_mut(&arn).and_then(|instance| instance.session.take()) {
+                session.close.cancel();
+            }
+            self.lose_tasks(&arn, &format!("Host EC2 (instance {id}) stopped."), "TerminationNotice", now);
+        }
     }
 
     /// The instance is gone, and with it whatever ran there.

@@ -7,15 +7,18 @@ pub(crate) mod batch;
 pub(crate) mod cluster;
 pub(crate) mod container;
 pub(crate) mod delivery;
+pub(crate) mod group;
 pub(crate) mod instances;
 pub(crate) mod job;
 pub(crate) mod lifecycle;
 pub(crate) mod node;
+pub(crate) mod notice;
 pub(crate) mod payload;
 pub(crate) mod restore;
 pub(crate) mod retry;
 pub(crate) mod roles;
 pub(crate) mod scale;
+pub(crate) mod scaling;
 pub(crate) mod schedule;
 pub(crate) mod submit;
 pub(crate) mod table;
@@ -28,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use self::batch::{ComputeEnvironment, JobDefinition, JobQueue};
 use self::cluster::{Cluster, ContainerInstance, Tasks};
 use self::container::Shape;
+use self::group::Group;
 use self::job::Job;
 use self::node::Node;
 use self::table::Table;
@@ -61,6 +65,8 @@ pub(crate) struct Fleet {
     pub(crate) max_nodes: u32,
     /// What a fresh node is expected to offer: corrected by what the first one registers.
     pub(crate) offers: Shape,
+    /// MinSize of the Auto Scaling groups; `None`: nodes are launched without one.
+    pub(crate) group: Option<u32>,
 }
 
 /// Jobs that wait for room: by queue, then by what they need, then in the order of submission.
@@ -86,6 +92,11 @@ pub(crate) struct State {
     pub(crate) instances: Table<InstanceArn, ContainerInstance>,
     pub(crate) tasks: Tasks,
     pub(crate) nodes: Table<Ec2Id, Node>,
+    pub(crate) groups: Table<String, Group>,
+    /// Actions that IAM denies to the plane's own keys, as `service:Action` in lower case, and since when.
+    pub(crate) denied: Table<String, Millis>,
+    /// When to look after an instance: a hook's time is over, Spot takes it, an event begins.
+    pub(crate) alarms: BTreeSet<(Millis, Ec2Id)>,
     pub(crate) keys: KeyRing,
     pub(crate) vault: Vault,
     /// How long the credentials of a job's role live, in milliseconds.
@@ -121,6 +132,9 @@ impl State {
             instances: Table::default(),
             tasks: Table::default(),
             nodes: Table::default(),
+            groups: Table::default(),
+            denied: Table::default(),
+            alarms: BTreeSet::new(),
             keys: KeyRing::default(),
             vault: Vault::default(),
             credentials_lifetime: CREDENTIALS_LIFETIME,
@@ -139,13 +153,16 @@ impl State {
     pub(crate) fn settle(&mut self, now: Millis) {
         self.expire(now);
         self.renew_credentials(now);
+        self.ring_alarms(now);
         self.place(now);
+        self.keep_capacity(now);
         self.scale(now);
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
         let first = |of: &BTreeSet<(Millis, TaskArn)>| of.first().map(|(at, _)| *at);
-        first(&self.deadlines).into_iter().chain(first(&self.renewals)).min()
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        first(&self.deadlines).into_iter().chain(first(&self.renewals)).chain(alarm).min()
     }
 
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {

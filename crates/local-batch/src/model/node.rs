@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::Tag;
+use super::group::Membership;
+use super::notice::Notices;
 use crate::clock::Millis;
 use crate::ids::Ec2Id;
 
@@ -12,6 +14,8 @@ use crate::ids::Ec2Id;
 pub(crate) enum NodeState {
     Pending,
     Running,
+    Stopping,
+    Stopped,
     ShuttingDown,
     Terminated,
 }
@@ -22,13 +26,21 @@ impl NodeState {
         match self {
             Self::Pending => (0, "pending"),
             Self::Running => (16, "running"),
+            Self::Stopping => (64, "stopping"),
+            Self::Stopped => (80, "stopped"),
             Self::ShuttingDown => (32, "shutting-down"),
             Self::Terminated => (48, "terminated"),
         }
     }
 
+    /// Its agent may work.
     pub(crate) const fn is_live(self) -> bool {
         matches!(self, Self::Pending | Self::Running)
+    }
+
+    /// It is not on its way to its termination.
+    pub(crate) const fn is_present(self) -> bool {
+        !matches!(self, Self::ShuttingDown | Self::Terminated)
     }
 }
 
@@ -54,6 +66,13 @@ pub(crate) struct Node {
     pub(crate) tags: Vec<Tag>,
     /// The id of the access key that its metadata service hands out.
     pub(crate) key: Option<String>,
+    #[serde(default)]
+    pub(crate) is_spot: bool,
+    /// What it is to its Auto Scaling group, if it is in one.
+    #[serde(default)]
+    pub(crate) membership: Option<Membership>,
+    #[serde(default)]
+    pub(crate) notices: Notices,
     #[serde(skip)]
     pub(crate) stop: CancellationToken,
 }
@@ -65,6 +84,7 @@ pub(crate) struct NewNode {
     pub(crate) image_id: Option<String>,
     pub(crate) instance_type: Option<String>,
     pub(crate) tags: Vec<Tag>,
+    pub(crate) is_spot: bool,
 }
 
 impl Node {
@@ -86,6 +106,9 @@ impl Node {
             imds: None,
             tags: new.tags,
             key: None,
+            is_spot: new.is_spot,
+            membership: None,
+            notices: Notices::default(),
             stop: CancellationToken::new(),
         }
     }

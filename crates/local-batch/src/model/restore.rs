@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::{ComputeEnvironment, JobDefinition, JobQueue};
 use super::cluster::{Cluster, ContainerInstance, Task, TaskStatus};
 use super::container::Shape;
+use super::group::Group;
 use super::job::{Job, JobKind, JobSpec};
 use super::node::{Node, NodeState};
 use super::table::Table;
@@ -43,6 +44,8 @@ enum Written<'a> {
     Task(&'a TaskArn, Option<&'a Task>),
     Node(&'a Ec2Id, Option<&'a Node>),
     Key(&'a str, Option<&'a IssuedKey>),
+    Group(&'a str, Option<&'a Group>),
+    Denied(&'a str, Option<&'a Millis>),
 }
 
 /// The same, read back.
@@ -58,6 +61,8 @@ pub(crate) enum Record {
     Task(TaskArn, Option<Task>),
     Node(Ec2Id, Option<Node>),
     Key(String, Option<IssuedKey>),
+    Group(String, Option<Group>),
+    Denied(String, Option<Millis>),
 }
 
 /// Gathers the records of one change.
@@ -110,6 +115,8 @@ impl State {
         writer.table(&mut self.tasks, |k, v| Written::Task(k, v))?;
         writer.table(&mut self.nodes, |k, v| Written::Node(k, v))?;
         writer.table(&mut self.keys.keys, |k, v| Written::Key(k, v))?;
+        writer.table(&mut self.groups, |k, v| Written::Group(k, v))?;
+        writer.table(&mut self.denied, |k, v| Written::Denied(k, v))?;
         if writer.0.is_empty() {
             return Ok(None);
         }
@@ -128,6 +135,8 @@ impl State {
         self.tasks.take_touched();
         self.nodes.take_touched();
         self.keys.keys.take_touched();
+        self.groups.take_touched();
+        self.denied.take_touched();
     }
 
     /// Everything counts as changed.
@@ -142,6 +151,8 @@ impl State {
         self.tasks.touch_all();
         self.nodes.touch_all();
         self.keys.keys.touch_all();
+        self.groups.touch_all();
+        self.denied.touch_all();
     }
 
     /// Puts a record in, in the order in which they were written.
@@ -172,6 +183,8 @@ impl State {
             Record::Task(key, value) => self.tasks.restore(key, value),
             Record::Node(key, value) => self.nodes.restore(key, value),
             Record::Key(key, value) => self.keys.keys.restore(key, value),
+            Record::Group(key, value) => self.groups.restore(key, value),
+            Record::Denied(key, value) => self.denied.restore(key, value),
         }
     }
 
@@ -181,11 +194,25 @@ impl State {
         self.queue_up();
         self.watch_tasks();
         self.resume_output(now);
-        for node in self.nodes.values().filter(|node| node.state == NodeState::ShuttingDown) {
+        for node in self.nodes.values().filter(|n| [NodeState::ShuttingDown, NodeState::Stopping].contains(&n.state)) {
             // Its end was under way.
             node.stop.cancel();
         }
+        self.set_alarms();
+        self.fit_groups();
         self.saved = self.counters();
+    }
+
+    /// The command line's word on how many nodes there may be is newer.
+    fn fit_groups(&mut self) {
+        let most = self.fleet.max_nodes;
+        let ours: Vec<String> =
+            self.groups.values().filter(|g| g.environment.is_some()).map(|g| g.name.clone()).collect();
+        for name in ours {
+            if let Some(group) = self.groups.get_mut(&name) {
+                group.max_size = most.max(group.min_size);
+            }
+        }
     }
 
     fn share_specs(&mut self) {

@@ -78,3 +78,29 @@ fn sequence_numbers_and_credentials_go_on() {
     let key = &again.state.tasks[&task].wire.role_credentials.as_ref().unwrap().access_key_id;
     assert_eq!(again.state.keys.find(key), w.state.keys.find(key));
 }
+
+#[test]
+fn groups_notices_and_denials_go_on() {
+    let mut w = World::with_fleet(2, 1024, 1024);
+    w.submit(json!({}));
+    let id = w.state.in_service("ce")[0].clone();
+    let spot = crate::model::notice::Interrupt::Spot { seconds: 9, action: crate::model::notice::SpotAction::Stop };
+    w.state.interrupt(&id, spot, 1_000).unwrap();
+    w.state.denied.insert("ec2:*".into(), 1);
+    let again = restored(&mut w, 2_000);
+    assert_eq!(again.state.alarms, [(10_000, id.clone())].into());
+    assert!(again.state.nodes[&id].membership.is_some() && again.state.denies("ec2:stopinstances"));
+    assert_eq!(again.state.group("ce").unwrap().desired, 1);
+}
+
+#[test]
+fn nodes_of_an_older_plane_are_read() {
+    let mut w = World::with_fleet(1, 1024, 1024);
+    w.submit(json!({}));
+    let mut node = serde_json::to_value(w.state.nodes.values().next().unwrap()).unwrap();
+    for new in ["is_spot", "membership", "notices"] {
+        node.as_object_mut().unwrap().remove(new).unwrap();
+    }
+    let node: Node = serde_json::from_value(node).unwrap();
+    assert!(node.membership.is_none() && !node.is_spot);
+}

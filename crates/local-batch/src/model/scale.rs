@@ -1,9 +1,8 @@
-//! How many instances the waiting jobs need: the part of an Auto Scaling group.
+//! How many instances the waiting jobs need: what raises the desired capacity of an Auto Scaling group.
 
-use super::cluster::{InstanceStatus, Tag};
+use super::State;
+use super::cluster::InstanceStatus;
 use super::container::Shape;
-use super::node::{NewNode, Node};
-use super::{Effect, State};
 use crate::clock::Millis;
 use crate::events::JobStatus;
 use crate::ids::JobId;
@@ -23,7 +22,7 @@ impl State {
     pub(crate) fn scale(&mut self, now: Millis) {
         self.tell_misfits();
         let max = usize::try_from(self.fleet.max_nodes).unwrap_or(usize::MAX);
-        let mut live = self.nodes.values().filter(|node| node.state.is_live()).count();
+        let mut live = self.nodes.values().filter(|node| node.state.is_live() && !node.is_ending()).count();
         if self.closing || live >= max {
             return;
         }
@@ -41,8 +40,7 @@ impl State {
                 for room in rooms.iter_mut().filter(|room| environments.contains(&room.environment)) {
                     left -= room.take(shape, left);
                 }
-                while left > 0 && live < max && shape.fits(offers) {
-                    self.launch(&first, now);
+                while left > 0 && live < max && shape.fits(offers) && self.launch_for_jobs(&first, now) {
                     live += 1;
                     let mut room = Room { environment: first.clone(), free: offers };
                     left -= room.take(shape, left);
@@ -76,7 +74,7 @@ impl State {
     }
 
     fn rooms_to_come(&self) -> Vec<Room> {
-        let coming = self.nodes.values().filter(|node| node.state.is_live() && !node.is_down);
+        let coming = self.nodes.values().filter(|node| node.state.is_live() && !node.is_down && !node.is_ending());
         coming
             .filter_map(|node| {
                 let environment = node.compute_environment.clone()?;
@@ -92,18 +90,6 @@ impl State {
                 Some(Room { environment, free })
             })
             .collect()
-    }
-
-    fn launch(&mut self, environment: &str, now: Millis) {
-        let ordinal = self.next_ordinal();
-        let tags = vec![
-            Tag { key: "Name".into(), value: format!("{environment}-node") },
-            Tag { key: "aws:autoscaling:groupName".into(), value: format!("{environment}-asg") },
-        ];
-        let new = NewNode { compute_environment: Some(environment.to_owned()), tags, ..NewNode::default() };
-        let node = Node::new(new, ordinal, now);
-        self.effect(Effect::Launch(node.id.clone()));
-        self.nodes.insert(node.id.clone(), node);
     }
 }
 

@@ -34,12 +34,12 @@ impl World {
 
     /// The state of a plane that has just been made.
     pub(crate) fn blank() -> State {
-        State::new("us-east-1".into(), Fleet { max_nodes: 0, offers: Shape::default() }, 0)
+        State::new("us-east-1".into(), Fleet { max_nodes: 0, offers: Shape::default(), group: Some(0) }, 0)
     }
 
     pub(crate) fn with_fleet(max_nodes: u32, cpu: u32, memory: u32) -> Self {
         let offers = Shape { cpu, memory, gpus: 0 };
-        let mut state = State::new("us-east-1".into(), Fleet { max_nodes, offers }, 0);
+        let mut state = State::new("us-east-1".into(), Fleet { max_nodes, offers, group: Some(0) }, 0);
         let arn = |kind| format!("arn:aws:batch:us-east-1:1:{kind}");
         state.clusters.insert("c".into(), Cluster { name: "c".into(), arn: "arn:c".into() });
         let environment = ComputeEnvironment {

@@ -16,17 +16,26 @@ use crate::events::PlaneEvent;
 use crate::hub::Hub;
 use crate::ids::Ec2Id;
 use crate::imds;
-use crate::model::cluster::{Task, TaskStatus};
+use crate::model::cluster::{Tag, Task, TaskStatus};
 use crate::model::node::NodeState;
+
+/// Where whoever runs the agent of an instance finds its metadata service.
+pub(crate) const ENDPOINT_TAG: &str = "imds-endpoint";
 
 /// The life of an instance that the plane launched, from its first byte on disk to its end.
 pub(crate) async fn run_launched(hub: Arc<Hub>, id: Ec2Id) {
     let Some(stop) = hub.read(|state| state.nodes.get(&id).map(|node| node.stop.clone())) else { return };
     match boot(&hub, &id).await {
-        Ok((listener, endpoint, files)) => {
+        Ok((listener, endpoint, Some(files))) => {
             tokio::select! {
                 () = imds::serve(hub.clone(), id.clone(), listener) => {}
                 () = process::supervise(&hub, &id, &files, &endpoint, &stop) => {}
+            }
+        }
+        Ok((listener, _, None)) => {
+            tokio::select! {
+                () = imds::serve(hub.clone(), id.clone(), listener) => {}
+                () = stop.cancelled() => {}
             }
         }
         Err(cause) => {
@@ -38,15 +47,26 @@ pub(crate) async fn run_launched(hub: Arc<Hub>, id: Ec2Id) {
     end(&hub, &id).await;
 }
 
-async fn boot(hub: &Arc<Hub>, id: &Ec2Id) -> io::Result<(TcpListener, String, settings::NodeFiles)> {
+/// Without a compute environment there is no agent, and no files of one.
+async fn boot(hub: &Arc<Hub>, id: &Ec2Id) -> io::Result<(TcpListener, String, Option<settings::NodeFiles>)> {
     let (listener, endpoint) = imds::bind(hub.config.listen.ip()).await?;
     let environment = hub.read(|state| state.nodes.get(id).and_then(|node| node.compute_environment.clone()));
-    let files = settings::prepare(&hub.config, id, &environment.unwrap_or_default()).await?;
-    // The plane may have been killed, and its agent not.
-    orphan::end(&files.config).await;
+    let files = match environment {
+        Some(environment) => {
+            let files = settings::prepare(&hub.config, id, &environment).await?;
+            // The plane may have been killed, and its agent not.
+            orphan::end(&files.config).await;
+            Some(files)
+        }
+        None => None,
+    };
     hub.update(|state, _| {
         if let Some(node) = state.nodes.get_mut(id) {
             node.imds = Some(endpoint.clone());
+            if node.compute_environment.is_none() {
+                node.tags.retain(|tag| tag.key != ENDPOINT_TAG);
+                node.tags.push(Tag { key: ENDPOINT_TAG.into(), value: endpoint.clone() });
+            }
             if node.state == NodeState::Pending {
                 node.state = NodeState::Running;
             }
@@ -69,7 +89,7 @@ pub(crate) async fn run_by_hand(hub: Arc<Hub>, id: Ec2Id, listener: TcpListener)
 /// After a restart of the plane: the instances that there were have their metadata service again, and their agents.
 pub(crate) async fn resume(hub: &Arc<Hub>) {
     let nodes = hub.read(|state| {
-        let living = state.nodes.values().filter(|node| node.state != NodeState::Terminated);
+        let living = state.nodes.values().filter(|n| ![NodeState::Stopped, NodeState::Terminated].contains(&n.state));
         living.map(|node| (node.id.clone(), node.compute_environment.is_some(), node.imds.clone())).collect::<Vec<_>>()
     });
     for (id, is_launched, imds) in nodes {
@@ -112,5 +132,8 @@ async fn end(hub: &Arc<Hub>, id: &Ec2Id) {
     if let Some(docker) = hub.logs.docker.as_ref().filter(|_| !tasks.is_empty()) {
         docker::remove_containers(docker, &hub.logs, &tasks, coming).await;
     }
-    hub.update(|state, now| state.node_gone(id, now));
+    hub.update(|state, now| match state.nodes.get(id).map(|node| node.state) {
+        Some(NodeState::Stopping) => state.node_stopped(id, now),
+        _ => state.node_gone(id, now),
+    });
 }

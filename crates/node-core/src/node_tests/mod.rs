@@ -35,6 +35,7 @@ pub(crate) fn policy() -> Policy {
         cleanup_wait: Duration::from_secs(10),
         stop_timeout_secs: 30,
         docker_concurrency: 2,
+        leaving: LeavingPolicy::alone(),
     }
 }
 
@@ -61,7 +62,7 @@ impl Hand {
         self.commands()
     }
 
-    fn commands(&mut self) -> Vec<Command> {
+    pub(crate) fn commands(&mut self) -> Vec<Command> {
         let next = std::iter::from_fn(|| self.node.next_command());
         next.filter(|c| !matches!(c, Command::Notice(_))).collect()
     }
@@ -128,7 +129,7 @@ impl Hand {
         self.on(Event::Observed(name.clone(), seen(Running::Exited(Some(ExitCode(code))))))
     }
 
-    fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         self.node.phase()
     }
 }

@@ -5,6 +5,7 @@ mod environments;
 mod jobs;
 mod list;
 mod queues;
+mod snapshot;
 mod tags;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(super) fn call(hub: &Arc<Hub>, operation: &str, body: &[u8]) -> Outcome {
         "createjobqueue" => queues::create(hub, read(body)?),
         "updatejobqueue" => queues::update(hub, read(body)?),
         "deletejobqueue" => queues::delete(hub, &read(body)?),
+        "getjobqueuesnapshot" => snapshot::front(hub, &read(body)?),
         "describejobqueues" => queues::describe(hub, &read(body)?),
         "registerjobdefinition" => definitions::register(hub, read(body)?),
         "deregisterjobdefinition" => definitions::deregister(hub, &read(body)?),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-pub(super) struct Form(BTreeMap<String, String>);
+pub(in crate::api) struct Form(BTreeMap<String, String>);
 
 /// One `Filter.N` of a describe.
 pub(super) struct Filter {
@@ -11,16 +11,16 @@ pub(super) struct Filter {
 }
 
 impl Form {
-    pub(super) fn parse(body: &[u8]) -> Self {
+    pub(in crate::api) fn parse(body: &[u8]) -> Self {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::api) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// The values of `prefix.1`, `prefix.2` and so on.
-    pub(super) fn list(&self, prefix: &str) -> Vec<String> {
+    pub(in crate::api) fn list(&self, prefix: &str) -> Vec<String> {
         (1..).map_while(|n| self.get(&format!("{prefix}.{n}")).map(ToOwned::to_owned)).collect()
     }
 

@@ -1,4 +1,4 @@
-//! RunInstances, DescribeInstances, TerminateInstances and DescribeTags.
+//! RunInstances, DescribeInstances, TerminateInstances, StopInstances and DescribeTags.
 
 use std::sync::Arc;
 
@@ -9,15 +9,20 @@ use crate::error::ApiError;
 use crate::hub::Hub;
 use crate::ids::{ACCOUNT, Arns, Ec2Id};
 use crate::imds;
+use crate::model::State;
 use crate::model::cluster::Tag;
 use crate::model::instances::unknown_node;
 use crate::model::node::{NewNode, Node, NodeState};
+use crate::model::notice;
 use crate::nodes;
 
 /// More at once than anybody means to make by hand.
 const MAX_RUN: u32 = 100;
 /// EC2's words for an instance that an API call ended.
 const USER_INITIATED: &str = "User initiated";
+
+/// EC2's code for a dry run that would have been carried out.
+pub(super) const DRY_RUN: &str = "DryRunOperation";
 
 type Xml = Result<String, ApiError>;
 
@@ -41,6 +46,7 @@ pub(super) async fn run(hub: &Arc<Hub>, form: &Form) -> Xml {
             compute_environment: None,
             image_id: form.get("ImageId").map(ToOwned::to_owned),
             instance_type: form.get("InstanceType").map(ToOwned::to_owned),
+            is_spot: form.get("InstanceMarketOptions.MarketType") == Some("spot"),
             tags: form.tags("TagSpecification.1.Tag").into_iter().map(|(key, value)| Tag { key, value }).collect(),
         };
         let id = hub.update(|state, now| state.run_instance(new, endpoint, now));
@@ -66,9 +72,16 @@ fn instance(node: &Node, arns: &Arns) -> String {
     xml += &text("instanceType", &node.instance_type);
     xml += &text("launchTime", &clock::rfc3339(node.launched_at));
     xml += &element("placement", &text("availabilityZone", &arns.zone()));
+    if node.is_spot {
+        xml += &text("instanceLifecycle", "spot");
+    }
     if !node.reason.is_empty() {
-        let code = if node.reason == USER_INITIATED { "Client.UserInitiatedShutdown" } else { "Server.ScheduledStop" };
-        xml += &element("stateReason", &(text("code", code) + &text("message", &format!("{code}: {}", node.reason))));
+        let (code, words) = match node.reason.as_str() {
+            USER_INITIATED => ("Client.UserInitiatedShutdown", "User initiated shutdown"),
+            notice::SPOT => (notice::SPOT, "Spot instance termination"),
+            other => (notice::SCHEDULED, other),
+        };
+        xml += &element("stateReason", &(text("code", code) + &text("message", &format!("{code}: {words}"))));
     }
     xml + &set("tagSet", node.tags.iter().map(|tag| text("key", &tag.key) + &text("value", &tag.value)))
 }
@@ -111,6 +124,7 @@ fn holds(filter: &Filter, node: &Node) -> Result<bool, ApiError> {
     Ok(match filter.name.as_str() {
         "instance-id" => one_of(node.id.as_str()),
         "instance-state-name" => one_of(node.state.ec2().1),
+        "instance-lifecycle" => node.is_spot && one_of("spot"),
         "instance-state-code" => one_of(&node.state.ec2().0.to_string()),
         "instance-type" => one_of(&node.instance_type),
         "image-id" => one_of(&node.image_id),
@@ -124,17 +138,33 @@ fn holds(filter: &Filter, node: &Node) -> Result<bool, ApiError> {
 }
 
 pub(super) fn terminate(hub: &Arc<Hub>, form: &Form) -> Xml {
+    change(hub, form, State::terminate_node)
+}
+
+/// Their processes get SIGTERM, and their containers go.
+pub(super) fn stop(hub: &Arc<Hub>, form: &Form) -> Xml {
+    change(hub, form, State::stop_node)
+}
+
+type Change = fn(&mut State, &Ec2Id, &str, clock::Millis) -> Result<NodeState, ApiError>;
+
+fn change(hub: &Arc<Hub>, form: &Form, how: Change) -> Xml {
     let ids: Vec<Ec2Id> = form.list("InstanceId").into_iter().map(Ec2Id).collect();
     if ids.is_empty() {
         return Err(ApiError::new("MissingParameter", "The request must contain the parameter InstanceId"));
     }
+    let is_dry = form.get("DryRun").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     hub.update(|all, now| {
         if let Some(unknown) = ids.iter().find(|id| !all.nodes.contains_key(*id)) {
             return Err(unknown_node(unknown));
         }
+        if is_dry {
+            let text = "Request would have succeeded, but DryRun flag is set.";
+            return Err(ApiError::new(DRY_RUN, text));
+        }
         let mut changes = Vec::new();
         for id in &ids {
-            let before = all.terminate_node(id, USER_INITIATED, now)?;
+            let before = how(all, id, USER_INITIATED, now)?;
             let after = all.nodes.get(id).map_or(NodeState::Terminated, |node| node.state);
             changes.push(
                 text("instanceId", id.as_str())

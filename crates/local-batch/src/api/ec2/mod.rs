@@ -1,6 +1,6 @@
 //! The Query API: EC2's instances, as far as a node and whoever tests it need them, and STS.
 
-mod form;
+pub(super) mod form;
 mod instances;
 pub(super) mod xml;
 
@@ -18,18 +18,18 @@ use crate::sigv4::Caller;
 
 const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
-pub(super) async fn call(hub: &Arc<Hub>, body: &[u8], caller: &Caller) -> Response {
-    let form = Form::parse(body);
+pub(super) async fn call(hub: &Arc<Hub>, form: &Form, caller: &Caller) -> Response {
     let action = form.get("Action").unwrap_or_default().to_owned();
     if action == sts::GET_CALLER_IDENTITY {
         // STS speaks the same Query protocol at the same address.
         return sts::caller_identity(caller);
     }
     let outcome = match action.as_str() {
-        "RunInstances" => instances::run(hub, &form).await,
-        "DescribeInstances" => instances::describe(hub, &form),
-        "TerminateInstances" => instances::terminate(hub, &form),
-        "DescribeTags" => instances::describe_tags(hub, &form),
+        "RunInstances" => instances::run(hub, form).await,
+        "DescribeInstances" => instances::describe(hub, form),
+        "TerminateInstances" => instances::terminate(hub, form),
+        "StopInstances" => instances::stop(hub, form),
+        "DescribeTags" => instances::describe_tags(hub, form),
         "" => Err(ApiError::new(
             "MissingAction",
             "The request has neither an X-Amz-Target header nor an Action parameter",
@@ -47,10 +47,13 @@ pub(super) async fn call(hub: &Arc<Hub>, body: &[u8], caller: &Caller) -> Respon
             (headers, body).into_response()
         }
         Err(error) => {
+            let status = match error.code {
+                instances::DRY_RUN => StatusCode::PRECONDITION_FAILED,
+                _ => StatusCode::BAD_REQUEST,
+            };
             let error = xml::element("Error", &(xml::text("Code", error.code) + &xml::text("Message", &error.message)));
             let body = xml::element("Response", &(xml::element("Errors", &error) + &xml::text("RequestID", &id)));
-            (StatusCode::BAD_REQUEST, headers, format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{body}"))
-                .into_response()
+            (status, headers, format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{body}")).into_response()
         }
     }
 }

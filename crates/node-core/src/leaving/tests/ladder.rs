@@ -1,0 +1,168 @@
+use super::*;
+
+fn ends(rung: Rung, result: Result<(), ApiFailure>) -> Event {
+    Event::EndTried(rung, result)
+}
+
+/// Answers whatever is asked with `answer` until `wanted` is asked.
+fn climb(hand: &mut Hand, first: Vec<Command>, failure: &ApiFailure, wanted: &Command) -> Vec<Command> {
+    let mut asked = Vec::new();
+    let mut commands = first;
+    for _ in 0..10_000 {
+        let mut more = Vec::new();
+        for command in commands {
+            let answer = match &command {
+                Command::TerminateInGroup { .. } => ends(Rung::Group, Err(failure.clone())),
+                Command::MarkUnhealthy => ends(Rung::Unhealthy, Err(failure.clone())),
+                Command::Terminate => Event::Terminated(Err(failure.clone())),
+                Command::PowerOff => ends(Rung::PowerOff, Err(failure.clone())),
+                Command::Preflight => Event::Preflight(Ok(group(1, 3))),
+                _ => continue,
+            };
+            asked.push(command.clone());
+            if command == *wanted {
+                return asked;
+            }
+            more.extend(hand.on(answer));
+        }
+        commands = if more.is_empty() { hand.next_due() } else { more };
+    }
+    panic!("{wanted:?} was never asked for: {}", hand.why());
+}
+
+#[test]
+fn refused_everywhere_it_climbs_to_powering_off() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(group(1, 3));
+    let first = hand.deregister();
+    let mut asked = climb(&mut hand, first, &denied(), &Command::PowerOff);
+    asked.retain(|c| *c != Command::Preflight);
+    asked.dedup();
+    let decrement = true;
+    let order =
+        [Command::TerminateInGroup { decrement }, Command::MarkUnhealthy, Command::Terminate, Command::PowerOff];
+    assert_eq!(asked, order);
+    assert_eq!(hand.count(Happening::RungFailed), 3);
+}
+
+#[test]
+fn unreachable_apis_are_given_up_in_bounded_time_and_begun_again() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(group(1, 3));
+    let from = hand.now;
+    let first = hand.deregister();
+    climb(&mut hand, first, &down(), &Command::PowerOff);
+    assert!(hand.now.since(from) < 20 * MINUTE, "{:?}", hand.now.since(from));
+    let first = hand.on(ends(Rung::PowerOff, Err(down())));
+    climb(&mut hand, first, &down(), &Command::TerminateInGroup { decrement: true });
+    assert!(hand.why().contains("TerminateInstanceInAutoScalingGroup"), "{}", hand.why());
+}
+
+#[test]
+fn what_was_accepted_and_does_not_end_the_host_is_not_trusted_for_ever() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(group(1, 3));
+    hand.deregister();
+    hand.on(ends(Rung::Group, Ok(())));
+    assert!(hand.why().contains("was accepted"), "{}", hand.why());
+    let next = hand.until(|c| !matches!(c, Command::Reconcile));
+    assert_eq!(next, Command::MarkUnhealthy, "and the group is not made smaller a second time");
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was_and_looks_before_it_shrinks_the_group_again() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(group(1, 3));
+    hand.deregister();
+    let mut hand = hand.crashes(fleet());
+    assert_eq!(hand.identified(), [Command::Preflight]);
+    let mut facts = group(1, 2);
+    facts.group.as_mut().unwrap().terminating = true;
+    assert_eq!(hand.on(Event::Preflight(Ok(facts))), [], "its last request had worked");
+    assert_eq!(hand.phase(), Phase::Terminating);
+    hand.on(Event::DockerUp(Vec::new()));
+    let mut hand = hand.crashes(fleet());
+    hand.identified();
+    assert!(hand.why().contains("was accepted"), "{}", hand.why());
+}
+
+#[test]
+fn by_policy_a_refused_host_goes_back_to_work_and_tries_later() {
+    let mut hand = Hand::active(with(|p| p.refused = Refused::Rejoin));
+    hand.drains_idle(group(1, 3));
+    let mut commands = hand.deregister();
+    for _ in 0..1_000 {
+        if hand.phase() != Phase::Terminating {
+            break;
+        }
+        let mut more = Vec::new();
+        for command in commands {
+            more.extend(match command {
+                Command::TerminateInGroup { .. } => hand.on(ends(Rung::Group, Err(denied()))),
+                Command::MarkUnhealthy => hand.on(ends(Rung::Unhealthy, Err(denied()))),
+                Command::Terminate => hand.on(Event::Terminated(Err(denied()))),
+                Command::Preflight => hand.on(Event::Preflight(Ok(group(1, 3)))),
+                Command::PowerOff => panic!("it was to rejoin"),
+                _ => Vec::new(),
+            });
+        }
+        commands = if more.is_empty() { hand.next_due() } else { more };
+    }
+    assert!(has(&commands, |c| *c == Command::Register { previous: None }), "{commands:?}");
+    hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci2"))));
+    assert_eq!((hand.phase(), hand.count(Happening::Rejoined)), (Phase::Active, 1));
+    let (spec, _) = hand.running("t9");
+    assert!(hand.node.tasks[&spec.arn].record.live(), "and works");
+}
+
+#[test]
+fn a_group_that_shrank_meanwhile_takes_the_wish_back() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(group(1, 3));
+    hand.deregister();
+    let rejected = ApiFailure::Rejected("would violate the MinSize".into());
+    let mut commands = hand.on(ends(Rung::Group, Err(rejected)));
+    if commands.is_empty() {
+        commands = vec![hand.until(|c| *c == Command::Preflight)];
+    }
+    assert_eq!(commands, [Command::Preflight]);
+    let commands = hand.on(Event::Preflight(Ok(group(1, 1))));
+    assert!(has(&commands, |c| matches!(c, Command::Register { .. })), "{commands:?}: {}", hand.why());
+}
+
+#[test]
+fn without_a_group_ec2_is_asked_and_without_permission_to_deregister_too() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(Facts { group: None, may_terminate: Permission::Ok });
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+    hand.zero();
+    hand.pass(Duration::from_secs(3));
+    hand.zero();
+    for _ in 0..1_000 {
+        if hand.phase() == Phase::Terminating {
+            break;
+        }
+        assert_eq!(hand.phase(), Phase::Deregistering);
+        let commands = hand.on(Event::Deregistered(Err(denied())));
+        if !has(&commands, |c| *c == Command::Terminate) && hand.phase() == Phase::Deregistering {
+            hand.until(|c| *c == Command::Deregister);
+        }
+    }
+    assert_eq!(hand.phase(), Phase::Terminating, "the end of the instance deregisters it");
+}
+
+#[test]
+fn a_host_that_may_not_set_itself_draining_closes_its_intake_by_deregistering() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(group(0, 3));
+    for _ in 0..1_000 {
+        if hand.phase() == Phase::Idle {
+            break;
+        }
+        let commands = hand.on(Event::InstanceStateSet(InstanceState::Draining, Err(denied())));
+        if !has(&commands, |c| *c == Command::Count) {
+            hand.next_due();
+        }
+    }
+    assert_eq!(hand.phase(), Phase::Idle, "{}", hand.why());
+}

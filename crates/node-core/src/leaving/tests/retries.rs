@@ -1,0 +1,96 @@
+use super::*;
+
+/// A job that was warned of a spot interruption and exits with this code.
+fn warned_and_exits(policy: Policy, code: i64) -> (Hand, TaskSpec, Vec<Command>) {
+    let mut hand = Hand::active(policy);
+    let (spec, name) = hand.running_with("t1", &[(SIGNAL_ENV, "default")]);
+    hand.spot_in(120);
+    hand.on(Event::Signalled(name.clone(), Ok(())));
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+    let commands = hand.exits(&name, code);
+    (hand, spec, commands)
+}
+
+#[test]
+fn a_failure_that_the_warning_brought_about_is_withheld_and_a_success_never_is() {
+    let (hand, _, commands) = warned_and_exits(fleet(), 143);
+    assert_eq!(submitted(&commands), None);
+    assert_eq!((hand.leaving().withheld, hand.count(Happening::Withheld)), (1, 1));
+    assert_eq!(
+        hand.phase(),
+        Phase::Terminating,
+        "nothing is left to wait for, and ECS must not be asked to deregister"
+    );
+    let (_, _, commands) = warned_and_exits(fleet(), 0);
+    assert_eq!(submitted(&commands).unwrap().containers[0].exit_code, Some(ExitCode(0)));
+}
+
+#[test]
+fn by_policy_it_is_reported_like_any_exit() {
+    let (_, _, commands) = warned_and_exits(with(|p| p.retries = Retries::Report), 143);
+    assert_eq!(submitted(&commands).unwrap().containers[0].exit_code, Some(ExitCode(143)));
+}
+
+#[test]
+fn a_job_that_was_not_touched_or_ran_out_of_memory_failed_by_itself() {
+    let mut hand = Hand::active(fleet());
+    let (_, name) = hand.running("t1");
+    let (_, other) = hand.running_with("t2", &[(SIGNAL_ENV, "default")]);
+    hand.spot_in(120);
+    assert!(submitted(&hand.exits(&name, 1)).is_some());
+    let oom = Observation { oom_killed: true, ..seen(Running::Exited(Some(ExitCode(137)))) };
+    assert!(submitted(&hand.on(Event::Observed(other, oom))).is_some());
+}
+
+#[test]
+fn a_stop_that_ecs_asked_for_is_reported_whatever_comes_after() {
+    let mut hand = Hand::active(fleet());
+    let (spec, name) = hand.running_with("t1", &[(SIGNAL_ENV, "default")]);
+    hand.spot_in(120);
+    hand.node.want_stop(&spec.arn);
+    assert!(submitted(&hand.exits(&name, 143)).is_some());
+}
+
+#[test]
+fn a_cancelled_interruption_reports_what_was_withheld() {
+    let (mut hand, spec, _) = warned_and_exits(fleet(), 143);
+    let commands = hand.on(Event::InterruptionCancelled(Source::Spot));
+    let change = submitted(&commands).expect("it is reported after all");
+    assert_eq!((&change.task, change.containers[0].exit_code), (&spec.arn, Some(ExitCode(143))));
+    assert_eq!((hand.phase(), hand.count(Happening::Unwithheld)), (Phase::Active, 1));
+}
+
+#[test]
+fn a_host_that_survives_reports_what_was_withheld_even_after_a_crash() {
+    let (hand, spec, _) = warned_and_exits(fleet(), 143);
+    let mut hand = hand.crashes(fleet());
+    hand.identified();
+    hand.on(Event::DockerUp(Vec::new()));
+    hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci"))));
+    assert_eq!(hand.leaving().withheld, 1, "it is remembered");
+    let sent = hand.until(|c| matches!(c, Command::Submit(_)));
+    assert!(matches!(sent, Command::Submit(change) if change.task == spec.arn));
+    assert_eq!((hand.phase(), hand.count(Happening::Survived)), (Phase::Active, 1));
+}
+
+#[test]
+fn what_was_killed_at_the_operators_deadline_is_withheld_only_if_the_host_ends() {
+    for (terminate, withheld) in [(true, 1), (false, 0)] {
+        let mut hand = Hand::active(fleet());
+        let (_, name) = hand.running("t1");
+        let deadline = Some(hand.now.after(MINUTE));
+        hand.on(Event::Order(Order::Drain { terminate, deadline }));
+        hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+        hand.pass(MINUTE);
+        hand.on(Event::Stopped(name, Ok(seen(Running::Exited(Some(ExitCode(137)))))));
+        assert_eq!(hand.leaving().withheld, withheld, "terminate: {terminate}");
+    }
+}
+
+#[test]
+fn what_a_shutdown_kills_is_withheld_without_any_signal_of_ours() {
+    let mut hand = Hand::active(fleet());
+    let (_, name) = hand.running("t1");
+    hand.on(Event::Interruption(Interruption::Shutdown { deadline: None }));
+    assert_eq!(submitted(&hand.exits(&name, 137)), None);
+}

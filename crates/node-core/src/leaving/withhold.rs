@@ -1,0 +1,96 @@
+//! Keeping retries true: what the end of the host does to a job is not the job's own failure.
+//!
+//! Users retry on `Host EC2*`, which ECS writes when the instance goes away under a running task. So the failure of a container
+//! that this node signalled or killed for the host's end is kept back; if the host survives, it is reported after all.
+
+use super::news::Happening;
+use super::policy::Retries;
+use super::reason::Cause;
+use crate::container::{ContainerState, Stage};
+use crate::fault::{self, Fault};
+use crate::ids::{ExitCode, TaskArn};
+use crate::node::Node;
+use crate::task::TaskRecord;
+use crate::time::Timestamp;
+
+/// 128 + SIGKILL and 128 + SIGTERM: what a shutdown does to containers.
+const KILLED: [ExitCode; 2] = [ExitCode(137), ExitCode(143)];
+
+impl Node {
+    /// Judges the containers of a task that have just ended.
+    pub(crate) fn withhold(&mut self, arn: &TaskArn) {
+        if self.policy.leaving.retries == Retries::Report || !self.host_is_lost() {
+            return;
+        }
+        let shutdown = self.standing().any(|s| s.reason.cause() == Cause::Shutdown);
+        let Some(task) = self.tasks.get_mut(arn) else { return };
+        let record = &mut task.record;
+        if record.stop_wanted || !record.live() || record.withheld() {
+            return;
+        }
+        let cut_off = record.cut_off_at.is_some();
+        let mut any = false;
+        for state in record.containers.iter_mut().filter(|c| ended_by_us(c, cut_off, shutdown)) {
+            state.withheld = true;
+            any = true;
+        }
+        if any {
+            let text = "its exit code is not reported, so that ECS names the end of the host".to_owned();
+            self.announce_of(Happening::Withheld, text, Some(arn.clone()));
+        }
+    }
+
+    /// Reports what was kept back once the host is no longer lost, or lives on long after its end.
+    pub(crate) fn mind_withheld(&mut self, now: Timestamp) {
+        let held: Vec<_> =
+            self.tasks.values().map(|t| &t.record).filter(|r| r.withheld()).map(|r| r.arn().clone()).collect();
+        let lost = self.host_is_lost();
+        for arn in held {
+            let until = self.tasks.get(&arn).and_then(|t| self.withheld_until(&t.record));
+            if lost && until.is_none_or(|at| at > now) {
+                continue;
+            }
+            if let Some(task) = self.tasks.get_mut(&arn) {
+                task.record.containers.iter_mut().for_each(|c| c.withheld = false);
+            }
+            self.save_task(&arn);
+            self.touch(&arn);
+            self.announce_of(
+                Happening::Unwithheld,
+                "the host lives on: its exit code is reported".to_owned(),
+                Some(arn),
+            );
+        }
+    }
+
+    /// Long after the last deadline; where none stands, long after the task's own end.
+    fn withheld_until(&self, record: &TaskRecord) -> Option<Timestamp> {
+        let last = self.standing().filter_map(|s| s.reason.deadline()).chain(self.docker_dead_at()).max();
+        last.max(record.stopped_at).map(|at| at.after(self.survived_after()))
+    }
+
+    pub(crate) fn withheld_wakes_at(&self) -> Option<Timestamp> {
+        let held = self.tasks.values().map(|t| &t.record).filter(|r| r.withheld());
+        held.filter_map(|r| self.withheld_until(r)).min()
+    }
+
+    pub(crate) fn withheld_tasks(&self) -> usize {
+        self.tasks.values().filter(|t| t.record.withheld()).count()
+    }
+}
+
+impl TaskRecord {
+    /// Its failure is kept from ECS.
+    #[must_use]
+    pub fn withheld(&self) -> bool {
+        self.containers.iter().any(|c| c.withheld)
+    }
+}
+
+fn ended_by_us(state: &ContainerState, cut_off: bool, shutdown: bool) -> bool {
+    let success = state.exit_code == Some(ExitCode(0)) && !fault::is(Fault::WithholdsSuccess);
+    let failed = state.stage == Stage::Stopped && !success;
+    let of_memory = state.reason.as_ref().is_some_and(|why| why.starts_with("OutOfMemoryError"));
+    let by_shutdown = shutdown && state.exit_code.is_some_and(|code| KILLED.contains(&code));
+    failed && !of_memory && (state.signalled || cut_off || by_shutdown)
+}

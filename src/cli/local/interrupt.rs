@@ -1,0 +1,208 @@
+//! `batch-node-agent local interrupt`, `deny` and `allow`: what EC2, Auto Scaling and IAM do to hosts, to rehearse.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::control::ask_at;
+use super::fault::duration;
+use super::say;
+
+/// The plane carries an order out at once.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+pub(crate) struct InterruptArgs {
+    /// Where the plane's AWS APIs are
+    #[arg(long, default_value = "http://127.0.0.1:8700", value_name = "URL")]
+    endpoint: String,
+    /// The instance whose id ends so [default: the only one that runs]
+    #[arg(long, value_name = "ID")]
+    instance: Option<String>,
+    #[command(flatten)]
+    what: What,
+    /// What Spot does to the instance
+    #[arg(long, value_enum, requires = "spot", default_value_t = Action::Terminate, value_name = "ACTION")]
+    action: Action,
+    /// When the maintenance begins
+    #[arg(long = "in", requires = "maintenance", default_value = "10m", value_name = "DURATION", value_parser = duration)]
+    after: Duration,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct What {
+    /// A Spot interruption notice; after so long the instance is taken
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "120s", value_parser = duration)]
+    spot: Option<Duration>,
+    /// A rebalance recommendation
+    #[arg(long)]
+    rebalance: bool,
+    /// A scheduled event
+    #[arg(long, value_enum, value_name = "CODE")]
+    maintenance: Option<Code>,
+    /// The Auto Scaling group gives up one instance: this one, through its termination hooks
+    #[arg(long)]
+    scale_in: bool,
+    /// EC2 stops the instance
+    #[arg(long)]
+    stop: bool,
+    /// Takes back what was announced: Spot, rebalance and scheduled events
+    #[arg(long)]
+    cancel: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Action {
+    Terminate,
+    Stop,
+    Hibernate,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Code {
+    InstanceReboot,
+    SystemReboot,
+    SystemMaintenance,
+    InstanceRetirement,
+    InstanceStop,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DenyArgs {
+    /// Where the plane's AWS APIs are
+    #[arg(long, default_value = "http://127.0.0.1:8700", value_name = "URL")]
+    endpoint: String,
+    /// As in a policy: ec2:TerminateInstances, autoscaling:* [default: show what is denied]
+    action: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AllowArgs {
+    /// Where the plane's AWS APIs are
+    #[arg(long, default_value = "http://127.0.0.1:8700", value_name = "URL")]
+    endpoint: String,
+    /// As it was denied [default: everything]
+    action: Option<String>,
+}
+
+pub(super) async fn run(args: InterruptArgs) -> anyhow::Result<()> {
+    let order = order(&args);
+    tell(&args.endpoint, Method::POST, "/local/interrupts", Some(order)).await
+}
+
+pub(super) async fn deny(args: DenyArgs) -> anyhow::Result<()> {
+    let (method, body) = match args.action {
+        Some(action) => (Method::POST, Some(json!({"action": action}))),
+        None => (Method::GET, None),
+    };
+    tell(&args.endpoint, method, "/local/denials", body).await
+}
+
+pub(super) async fn allow(args: AllowArgs) -> anyhow::Result<()> {
+    let body = args.action.map(|action| json!({"action": action}));
+    tell(&args.endpoint, Method::DELETE, "/local/denials", body).await
+}
+
+async fn tell(endpoint: &str, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<()> {
+    let endpoint = endpoint.trim_end_matches('/');
+    let answer = timeout(ANSWER_WITHIN, ask_at(endpoint, method, path, body)).await.unwrap_or_else(|_| {
+        Err(anyhow::anyhow!("it did not answer within {} s; is it away on order?", ANSWER_WITHIN.as_secs()))
+    });
+    for line in lines(&answer.with_context(|| format!("the plane at {endpoint}"))?) {
+        say(&line);
+    }
+    Ok(())
+}
+
+/// The order as the control API reads it.
+fn order(args: &InterruptArgs) -> Value {
+    let name = |of: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
+        of().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    };
+    let what = &args.what;
+    let mut order = if let Some(after) = what.spot {
+        json!({"interrupt": "spot", "action": name(&|| args.action.to_possible_value()), "seconds": seconds(after)})
+    } else if let Some(code) = what.maintenance {
+        let code = name(&|| code.to_possible_value());
+        json!({"interrupt": "maintenance", "code": code, "seconds": seconds(args.after)})
+    } else {
+        let kinds = [(what.rebalance, "rebalance"), (what.scale_in, "scale-in"), (what.stop, "stop")];
+        let kind = kinds.iter().find(|(is_wanted, _)| *is_wanted).map_or("cancel", |(_, kind)| kind);
+        json!({"interrupt": kind})
+    };
+    if let (Some(instance), Value::Object(members)) = (&args.instance, &mut order) {
+        members.insert("instance".to_owned(), json!(instance));
+    }
+    order
+}
+
+/// To the second, as EC2 writes times.
+fn seconds(after: Duration) -> u64 {
+    after.as_secs() + u64::from(after.subsec_nanos() > 0)
+}
+
+/// The answer in words, a line each.
+fn lines(answer: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    match (answer["denied"].as_array(), &answer["done"]) {
+        (Some(denied), _) if denied.is_empty() => vec!["nothing is denied".to_owned()],
+        (Some(denied), _) => denied.iter().map(text).collect(),
+        (None, done) => vec![text(done)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: InterruptArgs,
+    }
+
+    fn parsed(words: &str) -> Result<Value, String> {
+        let words = std::iter::once("interrupt").chain(words.split_whitespace());
+        Cli::try_parse_from(words).map(|cli| order(&cli.args)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn orders_are_what_the_plane_reads() {
+        for (words, expected) in [
+            ("--spot 120s", json!({"interrupt": "spot", "action": "terminate", "seconds": 120})),
+            ("--spot", json!({"interrupt": "spot", "action": "terminate", "seconds": 120})),
+            ("--spot 1500ms --action stop", json!({"interrupt": "spot", "action": "stop", "seconds": 2})),
+            ("--rebalance", json!({"interrupt": "rebalance"})),
+            (
+                "--maintenance system-reboot --in 1h --instance i-1",
+                json!({"interrupt": "maintenance", "code": "system-reboot", "seconds": 3600, "instance": "i-1"}),
+            ),
+            ("--scale-in", json!({"interrupt": "scale-in"})),
+            ("--stop", json!({"interrupt": "stop"})),
+            ("--cancel", json!({"interrupt": "cancel"})),
+        ] {
+            assert_eq!(parsed(words), Ok(expected), "{words}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_interruption_is_ordered() {
+        for words in ["", "--spot 2m --rebalance", "--stop --in 5m", "--spot 120", "--maintenance earthquake"] {
+            assert!(parsed(words).is_err(), "{words}");
+        }
+    }
+
+    #[test]
+    fn denials_are_listed_a_line_each() {
+        assert_eq!(lines(&json!({"denied": []})), ["nothing is denied"]);
+        assert_eq!(lines(&json!({"denied": ["a:b", "c:*"]})), ["a:b", "c:*"]);
+        assert_eq!(lines(&json!({"done": "denied: a:b"})), ["denied: a:b"]);
+    }
+}
