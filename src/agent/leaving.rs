@@ -99,11 +99,20 @@ impl Agent {
     }
 }
 
-/// What stood at the last look: only what stood can vanish.
-#[derive(Default)]
+/// What stood at the last look: only what stood can vanish. At the first look all may have stood, for the agent may have been told
+/// of it before its restart.
 struct Watch {
     standing: BTreeSet<Source>,
+    /// The scale-in was told with its hook, which does not change.
+    hook_told: bool,
     hook_tries: u32,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        let standing = BTreeSet::from([Source::Spot, Source::Rebalance, Source::Maintenance, Source::ScaleIn]);
+        Self { standing, hook_told: false, hook_tries: 0 }
+    }
 }
 
 impl Watch {
@@ -111,7 +120,7 @@ impl Watch {
         let mut seen = notices::look(&cloud.imds, now).await;
         match notices::scaled_in(&cloud.imds).await {
             Some(false) => {
-                self.hook_tries = 0;
+                (self.hook_told, self.hook_tries) = (false, 0);
                 seen.push((Source::ScaleIn, None));
             }
             Some(true) => seen.extend(self.scale_in(cloud).await.map(|found| (Source::ScaleIn, Some(found)))),
@@ -132,18 +141,22 @@ impl Watch {
     }
 
     async fn scale_in(&mut self, cloud: &Cloud) -> Option<Interruption> {
-        // It was told already, with its hook: that does not change.
-        if self.standing.contains(&Source::ScaleIn) {
+        if self.hook_told {
             return None;
         }
-        match autoscaling::hook(&cloud.clients.autoscaling, &cloud.instance).await {
-            Ok(hook) => Some(Interruption::ScaleIn { hook }),
+        let hook = match autoscaling::hook(&cloud.clients.autoscaling, &cloud.instance).await {
+            Ok(hook) => hook,
             Err(failure) => {
                 self.hook_tries += 1;
                 tracing::warn!("the group ends this host, and does not tell its hooks: {}", failure.text());
-                (self.hook_tries >= HOOK_TRIES).then_some(Interruption::ScaleIn { hook: None })
+                if self.hook_tries < HOOK_TRIES {
+                    return None;
+                }
+                None
             }
-        }
+        };
+        self.hook_told = true;
+        Some(Interruption::ScaleIn { hook })
     }
 }
 

@@ -89,7 +89,9 @@ pub(super) fn log(notice: &Notice) {
             "the compute environment has a new cluster; this host follows when no task of the old one is left"
         ),
         Notice::HomeTrouble(text) => warn!("{text}"),
-        Notice::TurnedAway(_) => warn!("task not taken: this host is about to leave this cluster for another"),
+        Notice::TurnedAway(_) => {
+            warn!("task not taken: this host is about to end, or to leave this cluster for another")
+        }
         Notice::SessionLost { cause, retry_ms: 0 } => info!("ACS session ended ({cause}), reconnecting"),
         Notice::SessionLost { cause, retry_ms } => {
             warn!(retry_ms, "ACS session ended, reconnecting later: {cause}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::backoff::Backoff;
 use crate::command::{Command, Notice};
 use crate::event::{ApiFailure, CloseCause};
+use crate::fault::{self, Fault};
 use crate::ids::{ContainerInstanceArn, MessageId};
 use crate::leaving::{InstanceState, Phase};
 use crate::node::Node;
@@ -99,7 +100,12 @@ impl Session {
 impl Node {
     /// A node that had already deregistered does not come back: it goes on leaving.
     pub(crate) fn start_registering(&mut self) {
-        if self.phase() == Phase::Terminating || self.session.registering {
+        let leaving = match self.phase() {
+            Phase::Terminating => true,
+            Phase::Idle | Phase::Deregistering => self.session.registered,
+            _ => false,
+        };
+        if leaving || self.session.registering {
             return;
         }
         self.session.registering = true;
@@ -118,7 +124,10 @@ impl Node {
                     self.note_idle(now);
                 }
                 self.adopt_registration(arn, now);
-                self.connect();
+                // Asked for before the host's end began: no work is to come now.
+                if self.phase() != Phase::Terminating {
+                    self.connect();
+                }
             }
             Err(failure) => self.registration_failed(failure, now),
         }
@@ -246,6 +255,19 @@ impl Node {
         }
     }
 
+    /// Back from the last phase, in which the session is neither opened nor kept.
+    pub(crate) fn rejoin(&mut self) {
+        let known = self.record.as_ref().is_some_and(|r| r.container_instance.is_some());
+        if fault::is(Fault::StaysAway) {
+            return;
+        }
+        if !known || !self.session.registered {
+            self.start_registering();
+        } else if !self.session.connected && self.session.connect_at.is_none() {
+            self.connect();
+        }
+    }
+
     /// Registers, if nothing of the kind is under way.
     pub(crate) fn resume_registering(&mut self) {
         let unknown = self.record.as_ref().is_some_and(|r| r.container_instance.is_none());
@@ -257,7 +279,7 @@ impl Node {
     /// A host that ECS has deregistered and that runs nothing registers again at once; one with tasks first lets them end.
     fn reregister_if_free(&mut self) {
         // ECS hangs up on an instance that deregisters before it answers the call: the host is leaving, not to join again.
-        let leaving = matches!(self.phase(), Phase::Deregistering | Phase::Terminating);
+        let leaving = matches!(self.phase(), Phase::Idle | Phase::Deregistering | Phase::Terminating);
         let busy = self.live_tasks() > 0 || self.session.registering || self.is_moving();
         if leaving || !self.session.inactive || busy {
             return;

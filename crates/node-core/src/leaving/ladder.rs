@@ -64,6 +64,20 @@ impl Node {
             self.climb(why, now);
             return None;
         }
+        // What an earlier request may yet bring about is waited for; nothing more is asked without a reason.
+        if !self.must_drain(now) {
+            return None;
+        }
+        let call = self.rung_call(&ladder, now)?;
+        self.change_leaving(|leaving| {
+            if let Some(ladder) = &mut leaving.ladder {
+                ladder.unanswered = ladder.unanswered.saturating_add(1);
+            }
+        });
+        Some(call)
+    }
+
+    fn rung_call(&mut self, ladder: &Ladder, now: Timestamp) -> Option<Command> {
         match ladder.rung {
             Rung::Taken => None,
             Rung::LetGo => {
@@ -84,6 +98,13 @@ impl Node {
         }
     }
 
+    /// The host may be about to end by what this node has asked for: too late to take work, or anything, back.
+    pub(crate) fn may_be_ending(&self, now: Timestamp) -> bool {
+        let Some(ladder) = self.leaving_record().and_then(|r| r.ladder.as_ref()) else { return false };
+        let asked = ladder.accepted || ladder.unanswered > 0;
+        asked && self.rung_ends_at().is_none_or(|at| at > now)
+    }
+
     /// A group is asked about before each try: the last one may have worked unseen, and shrinking it twice would be wrong.
     fn lacks_facts(&self) -> bool {
         let ladder = self.leaving_record().and_then(|r| r.ladder.as_ref());
@@ -92,7 +113,10 @@ impl Node {
     }
 
     fn stand_on(&mut self, rung: Rung, rounds: u32, now: Timestamp) -> Ladder {
-        let ladder = Ladder { rung, since: now, tries: 0, accepted: false, rounds };
+        let before =
+            self.leaving_record().and_then(|r| r.ladder.as_ref()).filter(|l| l.rounds == rounds && !l.accepted);
+        let unanswered = before.map_or(0, |l| l.unanswered);
+        let ladder = Ladder { rung, since: now, tries: 0, accepted: false, rounds, unanswered };
         self.change_leaving(|leaving| leaving.ladder = Some(ladder.clone()));
         self.leaving.call.restart();
         self.announce(Happening::Rung, format!("ending this host: {rung}"));
@@ -140,9 +164,11 @@ impl Node {
             Err(failure) => {
                 self.call_failed(call_of(rung), &failure, now);
                 let tries = ladder.tries + 1;
+                let clear = !matches!(failure, ApiFailure::Unavailable(_));
                 self.change_leaving(|leaving| {
                     if let Some(ladder) = &mut leaving.ladder {
                         ladder.tries = tries;
+                        ladder.unanswered = ladder.unanswered.saturating_sub(u32::from(clear));
                     }
                 });
                 // Asked again with the group's facts as they are then.

@@ -93,6 +93,7 @@ impl Node {
         self.warn(now);
         self.cut_off(now);
         self.mind_withheld(now);
+        self.turn_back(now);
         self.publish_deadline();
         self.beat(now);
         self.protect(now);

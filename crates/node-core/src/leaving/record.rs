@@ -60,6 +60,9 @@ pub struct Ladder {
     pub accepted: bool,
     /// How often every rung was tried in vain.
     pub rounds: u32,
+    /// Requests to end the host that got no clear answer: they may have been heard.
+    #[serde(default)]
+    pub unanswered: u32,
 }
 
 impl LeavingRecord {

@@ -166,3 +166,88 @@ fn a_host_that_may_not_set_itself_draining_closes_its_intake_by_deregistering() 
     }
     assert_eq!(hand.phase(), Phase::Idle, "{}", hand.why());
 }
+
+/// A node in its last phase that waits to be taken, with a task whose failure it keeps back.
+fn withholding(policy: Policy) -> Hand {
+    let mut hand = Hand::active(policy);
+    hand.on(Event::HostBooted { id: "b1".into(), at: Timestamp(1) });
+    let (_, name) = hand.running_with("t1", &[(SIGNAL_ENV, "default")]);
+    hand.spot_in(120);
+    hand.on(Event::Signalled(name.clone(), Ok(())));
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+    hand.exits(&name, 143);
+    assert_eq!(hand.phase(), Phase::Terminating);
+    hand
+}
+
+#[test]
+fn what_must_be_reported_after_all_is_reported_before_the_host_is_ended() {
+    let hand = withholding(with(|p| p.max_jobs = Some(1)));
+    let mut hand = hand.crashes(with(|p| p.max_jobs = Some(1)));
+    hand.node
+        .record
+        .as_mut()
+        .unwrap()
+        .leaving
+        .reasons
+        .insert(0, Standing { reason: DrainReason::JobsDone(1), since: Timestamp(1), over: false });
+    hand.on(Event::HostBooted { id: "b2".into(), at: hand.now });
+    let mut commands = hand.identified();
+    assert_eq!(hand.phase(), Phase::Draining, "the boot has ended the interruption, and a wish is left");
+    assert!(submitted(&commands).is_some(), "{commands:?}");
+    commands.extend(hand.on(Event::DockerUp(Vec::new())));
+    commands.extend(hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci")))));
+    assert!(has(&commands, |c| matches!(c, Command::Connect { .. })), "{commands:?}");
+    assert!(!has(&commands, |c| matches!(c, Command::Terminate | Command::Deregister)), "{commands:?}");
+}
+
+#[test]
+fn a_drained_host_that_is_to_stay_is_not_ended_when_a_shutdown_is_taken_back() {
+    let mut hand = Hand::active(fleet());
+    hand.on(Event::Order(Order::Drain { terminate: false, deadline: None }));
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+    hand.on(Event::Interruption(Interruption::Shutdown { deadline: None }));
+    hand.on(Event::Preflight(Ok(Facts::default())));
+    assert_eq!(hand.phase(), Phase::Terminating);
+    hand.on(Event::InterruptionCancelled(Source::Shutdown));
+    assert_eq!(hand.phase(), Phase::Draining);
+    for _ in 0..50 {
+        assert!(!has(&hand.next_due(), |c| *c == Command::Terminate), "{}", hand.why());
+    }
+    assert!(hand.why().contains("the operator said drain"), "{}", hand.why());
+}
+
+#[test]
+fn a_process_that_began_in_the_last_phase_joins_again_when_it_comes_back() {
+    let hand = withholding(fleet());
+    let mut hand = hand.crashes(fleet());
+    hand.identified();
+    let commands = hand.on(Event::InterruptionCancelled(Source::Spot));
+    assert!(has(&commands, |c| matches!(c, Command::Register { previous: Some(_) })), "{commands:?}");
+    let mut hand = withholding(fleet());
+    hand.on(Event::SessionClosed(CloseCause::Clean));
+    let commands = hand.on(Event::InterruptionCancelled(Source::Spot));
+    assert!(has(&commands, |c| matches!(c, Command::Connect { .. })), "{commands:?}");
+}
+
+#[test]
+fn work_that_comes_in_the_last_phase_is_not_accepted() {
+    let mut hand = withholding(fleet());
+    let commands = hand.run(&spec("t2"));
+    assert!(!has(&commands, |c| matches!(c, Command::Ack { .. } | Command::Pull { .. })), "{commands:?}");
+    hand.on(Event::InterruptionCancelled(Source::Spot));
+    let commands = hand.run(&spec("t2"));
+    assert!(has(&commands, |c| matches!(c, Command::Ack { .. })), "sent again, it is: {commands:?}");
+}
+
+#[test]
+fn a_registration_under_way_when_the_end_begins_brings_no_work() {
+    let mut hand = Hand::active(fleet());
+    hand.on(Event::SessionClosed(CloseCause::Inactive("by hand".into())));
+    assert!(hand.node.record.as_ref().unwrap().container_instance.is_none());
+    hand.node.record.as_mut().unwrap().phase = Phase::Terminating;
+    hand.node.record.as_mut().unwrap().leaving.reasons =
+        vec![Standing { reason: DrainReason::JobsDone(1), since: Timestamp(1), over: false }];
+    let commands = hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci2"))));
+    assert!(!has(&commands, |c| matches!(c, Command::Connect { .. })), "{commands:?}");
+}

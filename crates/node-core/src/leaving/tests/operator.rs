@@ -39,9 +39,24 @@ fn a_hold_never_beats_the_world_or_an_order() {
 fn a_hold_calls_back_a_host_that_is_deregistered_but_not_yet_ended() {
     let mut hand = Hand::active(fleet());
     hand.drains_idle(group(0, 2));
-    hand.deregister();
+    assert_eq!(hand.deregister(), [Command::TerminateInGroup { decrement: true }]);
     let commands = hand.on(Event::Order(Order::Hold { why: String::new() }));
+    assert_eq!((commands, hand.phase()), (Vec::new(), Phase::Terminating), "its end is being asked for");
+    let commands = hand.on(Event::EndTried(Rung::Group, Err(denied())));
     assert!(has(&commands, |c| matches!(c, Command::Register { .. })), "{commands:?}");
+}
+
+#[test]
+fn a_host_whose_end_was_asked_for_takes_no_work_until_it_is_clear_that_it_lives_on() {
+    let mut hand = Hand::active(fleet());
+    hand.on(Event::Order(Order::Drain { terminate: true, deadline: None }));
+    hand.deregister();
+    assert_eq!(hand.on(Event::Preflight(Ok(Facts::default()))), [Command::Terminate]);
+    hand.on(Event::Terminated(Err(down())));
+    hand.on(Event::Order(Order::Cancel));
+    assert_eq!(hand.phase(), Phase::Terminating, "the request may have been heard");
+    let asked = hand.until(|c| matches!(c, Command::Terminate | Command::Register { .. }));
+    assert!(matches!(asked, Command::Register { .. }), "and it is not asked for again");
 }
 
 #[test]
