@@ -33,7 +33,7 @@ impl Node {
         }
         self.leaving.call.restart();
         self.leaving.zero_counts = 0;
-        self.leaving.drain_refused = false;
+        self.leaving.drain_refused &= matches!(to, Phase::Idle | Phase::Deregistering);
         self.leaving.note = None;
         self.save_node();
         self.commands.push_back(Command::Notice(Notice::PhaseChanged { from, to, why: why.to_owned() }));
@@ -71,7 +71,11 @@ impl Node {
             Phase::Deregistering => return Some(Command::Deregister),
         };
         record.container_instance.as_ref()?;
-        if record.confirmed_state != wanted && !self.leaving.drain_refused {
+        let asked = record.leaving.state_asked;
+        let unclear = record.confirmed_state != wanted || asked.is_some_and(|asked| asked != wanted);
+        if unclear && !self.leaving.drain_refused {
+            self.leaving.doubted = asked.is_some();
+            self.change_leaving(|leaving| leaving.state_asked = Some(wanted));
             return Some(Command::SetInstanceState(wanted));
         }
         match self.phase() {
@@ -122,13 +126,21 @@ impl Node {
                 self.leaving.call.answered();
                 if let Some(record) = &mut self.record {
                     record.confirmed_state = state;
+                    record.leaving.state_asked = None;
                 }
                 self.save_node();
             }
             Err(failure) => {
                 self.call_failed("UpdateContainerInstancesState", &failure, now);
-                let for_good = matches!(failure, ApiFailure::Denied(_) | ApiFailure::Rejected(_) | ApiFailure::Gone(_));
-                if for_good && self.phase() == Phase::Draining && self.out_of_patience(now) {
+                if !matches!(failure, ApiFailure::Unavailable(_)) && !self.leaving.doubted {
+                    self.change_leaving(|leaving| leaving.state_asked = None);
+                }
+                // Nothing is placed on an instance that ECS does not know.
+                let gone = matches!(failure, ApiFailure::Gone(_));
+                let for_good = matches!(failure, ApiFailure::Denied(_) | ApiFailure::Rejected(_));
+                if matches!(self.phase(), Phase::Draining | Phase::Idle)
+                    && (gone || for_good && self.out_of_patience(now))
+                {
                     self.leaving.drain_refused = true;
                 }
             }
@@ -217,6 +229,8 @@ impl Node {
 
 fn waits_for(record: &TaskRecord, now: Timestamp) -> bool {
     let given_up = record.stopped_at.is_none() && record.cut_off_at.is_some_and(|at| at.after(KILL_GRACE) <= now);
-    let kept_back = record.stopped_at.is_some() && record.withheld();
+    // The answer to a warning may show that it came too late.
+    let judged = record.containers.iter().all(|c| c.warning.is_none());
+    let kept_back = record.stopped_at.is_some() && record.withheld() && judged;
     record.live() && !given_up && !kept_back
 }

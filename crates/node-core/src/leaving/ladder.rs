@@ -26,16 +26,11 @@ impl Node {
     pub(crate) fn rungs(&self) -> Vec<Rung> {
         let group = self.leaving_record().and_then(|r| r.facts.as_ref()).and_then(|f| f.group.as_ref());
         let mut rungs = Vec::new();
-        match self.ruling() {
-            Some(DrainReason::ScaleIn { hook, .. }) => {
-                let waits = hook.is_some() && self.leaving_record().is_some_and(|r| !r.hook_over);
-                rungs.extend(waits.then_some(Rung::Hook));
-                rungs.push(Rung::Taken);
-            }
-            Some(reason) if reason.ending() == Ending::LetGo => rungs.extend([Rung::LetGo, Rung::Taken]),
-            Some(reason) if reason.ending() == Ending::Taken => rungs.push(Rung::Taken),
-            _ => {}
-        }
+        let ending = self.ruling().map(DrainReason::ending);
+        rungs.extend((ending == Some(Ending::LetGo)).then_some(Rung::LetGo));
+        // Whatever rules, an empty host need not keep its group waiting.
+        rungs.extend(self.standing_hook().map(|_| Rung::Hook));
+        rungs.extend(matches!(ending, Some(Ending::LetGo | Ending::Taken)).then_some(Rung::Taken));
         if group.is_some_and(|g| !g.terminate_suspended && !g.terminating) {
             rungs.extend([Rung::Group, Rung::Unhealthy]);
         }

@@ -63,6 +63,8 @@ pub(crate) struct Leaving {
     zero_counts: u32,
     /// ECS will not set this instance DRAINING; deregistration closes the intake instead.
     drain_refused: bool,
+    /// It was not clear already what state ECS holds this instance in when it was last asked to set one.
+    doubted: bool,
     note: Option<String>,
     work: WorkWatch,
     preflight: Asking,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, Rung};
+use super::phase::InstanceState;
 use super::reason::{Cause, DrainReason};
 use crate::time::Timestamp;
 
@@ -17,6 +18,8 @@ pub struct LeavingRecord {
     pub boot: Option<Boot>,
     /// What the last preflight found out.
     pub facts: Option<Facts>,
+    /// What ECS was asked to hold this host for, and may hold it for: no answer has come.
+    pub state_asked: Option<InstanceState>,
     /// The life-cycle hook waits no longer.
     pub hook_over: bool,
     /// How far the host's end is.

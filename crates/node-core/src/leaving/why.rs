@@ -56,10 +56,11 @@ impl Node {
         if left.is_zero() {
             let work = &self.leaving.work;
             let unsure = self.leaving.preflight.error.as_ref();
-            return match (&work.waiting, unsure) {
-                (Some(waiting), _) => format!("idle for {idle} s, but {}", waiting_text(waiting)),
-                (None, Some(error)) => format!("idle for {idle} s; {error}"),
-                (None, None) => format!("idle for {idle} s, making sure that it may leave"),
+            return match (&work.waiting, unsure, record.and_then(|r| r.stays.as_ref())) {
+                (Some(waiting), _, _) => format!("idle for {idle} s, but {}", waiting_text(waiting)),
+                (None, Some(error), _) => format!("idle for {idle} s; {error}"),
+                (None, None, Some(why)) => format!("idle for {idle} s, but {why}; asks again now"),
+                (None, None, None) => format!("idle for {idle} s, making sure that it may leave"),
             };
         }
         format!("idle for {idle} s, drains in {} s{coming}", left.as_secs())

@@ -23,7 +23,7 @@ impl Node {
             return;
         }
         let lost = self.host_is_lost();
-        let shutdown = self.standing().any(|s| s.reason.cause() == Cause::Shutdown);
+        let shutdown = self.standing().find(|s| s.reason.cause() == Cause::Shutdown).map(|s| s.since);
         let Some(record) = self.tasks.get_mut(arn).map(|task| &mut task.record) else { return };
         if !record.live() || record.stop_wanted && !record.withheld() {
             return;
@@ -105,12 +105,15 @@ impl TaskRecord {
 }
 
 /// It failed, and by what the end of the host did to it.
-fn ended_by_host(state: &ContainerState, cut_off_at: Option<Timestamp>, shutdown: bool) -> bool {
+fn ended_by_host(state: &ContainerState, cut_off_at: Option<Timestamp>, shutdown: Option<Timestamp>) -> bool {
     let success = state.exit_code == Some(ExitCode(0)) && !fault::is(Fault::WithholdsSuccess);
     let failed = state.stage == Stage::Stopped && !success;
     let of_memory = state.reason.as_ref().is_some_and(|why| why.starts_with("OutOfMemoryError"));
-    let by_shutdown = shutdown && state.exit_code.is_some_and(|code| KILLED.contains(&code));
-    let killed = cut_off_at.is_some_and(|cut| state.finished_at.is_none_or(|at| at >= cut));
+    let since = |then: Option<Timestamp>| then.is_some_and(|then| state.finished_at.is_none_or(|at| at >= then));
+    // One that never ran may bear such a code, too: for what it depended on.
+    let as_killed = state.started_at.is_some() && state.exit_code.is_some_and(|code| KILLED.contains(&code));
+    let by_shutdown = as_killed && since(shutdown);
+    let killed = since(cut_off_at);
     let touched = (state.signalled || killed) && !fault::is(Fault::ReportsKilled) || fault::is(Fault::WithholdsOwn);
     failed && !of_memory && (touched || by_shutdown)
 }

@@ -105,6 +105,16 @@ fn a_hook_is_kept_waiting_while_jobs_finish_and_completed_at_the_end() {
 }
 
 #[test]
+fn a_hook_is_completed_whatever_stronger_reason_stands() {
+    let mut hand = Hand::active(with(|p| p.check_first = false));
+    hand.spot_in(120);
+    hand.deregister();
+    assert!(hand.why().contains("waiting to be taken"), "{}", hand.why());
+    let commands = hand.on(Event::Interruption(Interruption::ScaleIn { hook: Some(hook()) }));
+    assert!(has(&commands, |c| *c == Command::CompleteHook(hook())), "{commands:?}");
+}
+
+#[test]
 fn a_hook_that_no_longer_waits_is_told_loudly() {
     let mut hand = Hand::active(fleet());
     hand.running("t1");

@@ -165,6 +165,33 @@ fn a_host_that_may_not_set_itself_draining_closes_its_intake_by_deregistering() 
         }
     }
     assert_eq!(hand.phase(), Phase::Idle, "{}", hand.why());
+    hand.zero();
+    hand.pass(Duration::from_secs(3));
+    assert_eq!(hand.zero(), [Command::Deregister]);
+}
+
+#[test]
+fn an_instance_that_ecs_no_longer_knows_is_left_at_once() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(group(0, 3));
+    let gone = || ApiFailure::Gone("container instance not found".into());
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Err(gone())));
+    hand.until(|c| *c == Command::Count);
+    hand.on(Event::Counted(Err(gone())));
+    assert_eq!(hand.phase(), Phase::Deregistering);
+}
+
+#[test]
+fn a_drain_whose_answer_was_lost_is_undone_at_ecs_too() {
+    let mut hand = Hand::active(fleet());
+    hand.spot_in(120);
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Err(down())));
+    let mut hand = hand.crashes(fleet());
+    hand.identified();
+    hand.on(Event::DockerUp(Vec::new()));
+    hand.on(Event::InterruptionCancelled(Source::Spot));
+    let commands = hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci"))));
+    assert!(has(&commands, |c| *c == Command::SetInstanceState(InstanceState::Active)), "{commands:?}");
 }
 
 /// A node in its last phase that waits to be taken, with a task whose failure it keeps back.

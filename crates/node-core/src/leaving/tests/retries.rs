@@ -162,3 +162,38 @@ fn what_a_sidecar_makes_of_its_warning_hides_no_end_of_the_jobs_own() {
         assert_eq!(hand.leaving().withheld, 0, "{code}");
     }
 }
+
+#[test]
+fn the_host_is_not_ended_before_it_is_known_whether_a_warning_was_heard() {
+    let mut hand = Hand::active(fleet());
+    let (_, name) = hand.running_with("t1", &[(SIGNAL_ENV, "default")]);
+    hand.spot_in(120);
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+    hand.exits(&name, 143);
+    assert_eq!((hand.phase(), hand.leaving().withheld), (Phase::Draining, 1));
+    hand.on(Event::Signalled(name, Ok(())));
+    assert_eq!(hand.phase(), Phase::Terminating);
+}
+
+#[test]
+fn what_ended_before_the_shutdown_or_never_ran_was_not_killed_by_it() {
+    let mut hand = Hand::active(fleet());
+    let (_, name) = hand.running("t1");
+    let ended = hand.now;
+    hand.pass(MINUTE);
+    hand.on(Event::Interruption(Interruption::Shutdown { deadline: None }));
+    let seen = Observation { finished_at: Some(ended), ..seen(Running::Exited(Some(ExitCode(137)))) };
+    assert!(submitted(&hand.on(Event::Observed(name, seen))).is_some());
+}
+
+#[test]
+fn what_the_deadline_kept_from_running_is_withheld() {
+    let mut hand = Hand::active(with(|p| p.spot = Reaction::DrainWithDeadline));
+    hand.run(&spec("t1"));
+    hand.spot_in(120);
+    let mut commands = Vec::new();
+    while hand.leaving().withheld == 0 {
+        commands.extend(hand.next_due());
+    }
+    assert_eq!(submitted(&commands), None);
+}
