@@ -88,7 +88,7 @@ fn a_host_with_a_full_disk_or_without_a_session_leaves_for_that_reason() {
     let stage = Stage::new();
     let full = stage.start(&[("disk_full", "1%")]);
     stage.terminated(&full.id);
-    full.line(&["-> DRAINING: sick (disk-full): the disk of "]);
+    full.line(&[" -> ", "sick (disk-full): the disk of "]);
     let lost = stage.host(&[("acs_gone_after", "1s")]);
     stage.plane.fault(&json!({"fault": "hang", "operation": "Poll"}));
     stage.plane.fault(&json!({"fault": "drop", "how": "fin"}));

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::faults::answer;
 use super::{Outcome, json as wire};
+use crate::clock::Millis;
 use crate::error::ApiError;
 use crate::hub::Hub;
 use crate::ids::Ec2Id;
@@ -73,7 +74,7 @@ fn follows(state: &State, id: &Ec2Id, what: &Interrupt) -> String {
 }
 
 /// A hook of the instance's group, and its heartbeat timeout in seconds.
-fn waits<'a>(state: &'a State, id: &Ec2Id) -> Option<(&'a str, u64)> {
+fn waits<'a>(state: &'a State, id: &Ec2Id) -> Option<(&'a str, Millis)> {
     let group = &state.nodes.get(id)?.membership.as_ref()?.group;
     let hook = state.groups.get(group)?.hooks.values().next()?;
     Some((&hook.name, hook.heartbeat_timeout / 1000))
