@@ -187,6 +187,7 @@ fn is_shown(event: &PlaneEvent) -> bool {
             other,
             PlaneEvent::NodeLaunched { .. }
                 | PlaneEvent::NodeProcessExited { .. }
+                | PlaneEvent::NodeInterrupted { .. }
                 | PlaneEvent::NodeTerminated { .. }
                 | PlaneEvent::InstanceRegistered { .. }
         ),

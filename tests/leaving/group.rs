@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::stage::Stage;
+use super::stage::{Host, Stage};
 use crate::common::{eventually, text};
 
 /// Longer than the agent lets pass between two heartbeats, and some time for a loaded machine.
@@ -13,8 +13,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 #[test]
 fn a_busy_host_is_protected_and_its_hook_waits_for_its_job() {
     let stage = Stage::new();
-    let host = stage.host(&[("protect_while_busy", "true")]);
-    stage.group("hooked", 0, &[&host.id]);
+    let host = stage.start_in("hooked", 0, &[("protect_while_busy", "true")]);
     let timeout = HEARTBEAT.as_secs();
     let transition = "LifecycleTransition=autoscaling%3AEC2_INSTANCE_TERMINATING";
     let hook = format!("LifecycleHookName=drain&{transition}&HeartbeatTimeout={timeout}");
@@ -50,14 +49,14 @@ fn a_busy_host_is_protected_and_its_hook_waits_for_its_job() {
 #[test]
 fn a_group_that_keeps_its_host_is_obeyed_unless_it_may_have_another() {
     let stage = Stage::new();
-    let idle = [("idle_timeout", "2s"), ("look_for_work", "false")];
-    let hosts = [("keep", "stay"), ("renew", "replace"), ("frozen", "stay")].map(|(group, at_min_size)| {
-        let host = stage.start(&[&idle[..], &[("at_min_size", at_min_size)]].concat());
-        stage.group(group, u32::from(group != "frozen"), &[&host.id]);
-        host
-    });
+    let idle = [("idle_timeout", "1s"), ("look_for_work", "false")];
+    let in_group = |group: &str, more: &[(&str, &str)]| stage.start_in(group, 1, &[&idle[..], more].concat());
+    let keep = in_group("keep", &[]);
+    let renew = in_group("renew", &[("at_min_size", "replace")]);
+    let (id, setup) = stage.setup(&idle);
+    stage.group("frozen", 0, &id);
     stage.autoscaling("SuspendProcesses", "frozen", "ScalingProcesses.member.1=Terminate");
-    let [keep, renew, frozen] = &hosts;
+    let frozen = Host::start(id, setup);
     keep.says("but Auto Scaling group keep is at its MinSize (desired 1, MinSize 1); asks again in");
     frozen.says("but the Terminate process of Auto Scaling group frozen is suspended; asks again in");
     stage.terminated(&renew.id);
@@ -68,13 +67,13 @@ fn a_group_that_keeps_its_host_is_obeyed_unless_it_may_have_another() {
         assert_eq!((desired.as_str(), members.len()), ("1", 1));
     };
     replaced("renew", &renew.id);
-    for host in [keep, frozen] {
+    for host in [&keep, &frozen] {
         assert_eq!(text(&host.status()["state"]["phase"]), "ACTIVE");
         assert!(!host.log().contains("-> DRAINING"), "it knew before it drained: {}", host.log());
     }
     stage.works();
     // The operator's word counts for more: MinSize brings another, a suspended process is passed by.
-    for host in [keep, frozen] {
+    for host in [&keep, &frozen] {
         host.order(&["drain", "--terminate"]);
         stage.terminated(&host.id);
     }

@@ -18,7 +18,7 @@ fn work_under_way_keeps_an_idle_host_that_had_begun_to_leave() {
     let stage = Stage::new();
     hold_payloads(&stage);
     let job = stage.begin("late", "", &json!([]));
-    let host = stage.start(&[("idle_timeout", "2s"), ("look_for_work", "false")]);
+    let host = stage.start(&[("idle_timeout", "1s"), ("look_for_work", "false")]);
     host.says("ECS still counts 0 running and 1 pending tasks here");
     host.in_phase("IDLE");
     deliver(&stage);

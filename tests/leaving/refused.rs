@@ -12,9 +12,8 @@ const ENDS: [&str; 2] = ["autoscaling:TerminateInstanceInAutoScalingGroup", "ec2
 fn a_refused_host_calls_itself_unhealthy_or_goes_back_to_work() {
     let stage = Stage::new();
     ENDS.iter().for_each(|action| stage.deny(action));
-    let idle = [("idle_timeout", "2s"), ("look_for_work", "false")];
-    let sick = stage.start(&idle);
-    stage.group("cared-for", 0, &[&sick.id]);
+    let idle = [("idle_timeout", "1s"), ("look_for_work", "false")];
+    let sick = stage.start_in("cared-for", 0, &idle);
     stage.terminated(&sick.id);
     sick.line(&["rung-failed", "TerminateInstanceInAutoScalingGroup: "]);
     let (desired, members) = stage.members("cared-for");
@@ -26,8 +25,7 @@ fn a_refused_host_calls_itself_unhealthy_or_goes_back_to_work() {
     let alone = stage.start(&rejoin);
     alone.says("but this host may not terminate itself: ");
     assert!(!alone.log().contains("-> DRAINING"), "{}", alone.log());
-    let member = stage.start(&rejoin);
-    stage.group("deaf", 0, &[&member.id]);
+    let member = stage.start_in("deaf", 0, &rejoin);
     member.status_with("a host that is back", |status| {
         status["state"]["phase"] == "ACTIVE" && status["leaving"]["counters"]["rejoined"] == 1
     });

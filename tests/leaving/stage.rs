@@ -95,6 +95,13 @@ impl Stage {
         host
     }
 
+    /// One in a group of its own, before its agent starts.
+    pub(super) fn start_in(&self, group: &str, min_size: u32, settings: &[(&str, &str)]) -> Host {
+        let (id, setup) = self.setup(settings);
+        self.group(group, min_size, &id);
+        Host::start(id, setup)
+    }
+
     /// Submits a shell script of definition `work`, with whatever else the request is to hold.
     pub(super) fn submit(&self, script: &str, environment: &Value, more: &Value) -> String {
         let overrides = json!({"command": ["sh", "-c", script], "environment": environment});
@@ -170,12 +177,10 @@ impl Stage {
         assert!(binary().args(["local", "allow", "--endpoint", &self.plane.endpoint]).status().unwrap().success());
     }
 
-    /// A group of these instances and, at first, no others.
-    pub(super) fn group(&self, name: &str, min_size: u32, ids: &[&str]) {
+    /// A group of this instance and, at first, no others.
+    pub(super) fn group(&self, name: &str, min_size: u32, id: &str) {
         self.autoscaling("CreateAutoScalingGroup", name, "MinSize=0&MaxSize=4");
-        for id in ids {
-            self.autoscaling("AttachInstances", name, &format!("InstanceIds.member.1={id}"));
-        }
+        self.autoscaling("AttachInstances", name, &format!("InstanceIds.member.1={id}"));
         self.autoscaling("UpdateAutoScalingGroup", name, &format!("MinSize={min_size}"));
     }
 

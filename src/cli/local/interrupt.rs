@@ -100,11 +100,10 @@ pub(super) async fn run(args: InterruptArgs) -> anyhow::Result<()> {
 }
 
 pub(super) async fn deny(args: DenyArgs) -> anyhow::Result<()> {
-    let (method, body) = match args.action {
-        Some(action) => (Method::POST, Some(json!({"action": action}))),
-        None => (Method::GET, None),
-    };
-    tell(&args.endpoint, method, "/local/denials", body).await
+    let Some(action) = args.action else { return tell(&args.endpoint, Method::GET, "/local/denials", None).await };
+    tell(&args.endpoint, Method::POST, "/local/denials", Some(json!({"action": action}))).await?;
+    say(&format!("undo:  batch-node-agent local allow '{action}'{}", given(&args.endpoint)));
+    Ok(())
 }
 
 pub(super) async fn allow(args: AllowArgs) -> anyhow::Result<()> {
@@ -132,14 +131,18 @@ fn told(answer: &Value, args: &InterruptArgs) -> Vec<String> {
     lines.extend(text(&answer["socket"]).map(|socket| format!("watch: batch-node-agent status --socket {socket}")));
     let what = &args.what;
     if what.spot.is_some() || what.rebalance || what.maintenance.is_some() {
-        let endpoint = match args.endpoint.as_str() {
-            ENDPOINT => String::new(),
-            other => format!(" --endpoint {other}"),
-        };
-        let instance = text(&answer["instance"]).unwrap_or_default();
+        let (instance, endpoint) = (text(&answer["instance"]).unwrap_or_default(), given(&args.endpoint));
         lines.push(format!("undo:  batch-node-agent local interrupt --cancel --instance {instance}{endpoint}"));
     }
     lines
+}
+
+/// An endpoint as it has to be given again.
+fn given(endpoint: &str) -> String {
+    match endpoint {
+        ENDPOINT => String::new(),
+        other => format!(" --endpoint {other}"),
+    }
 }
 
 /// The order as the control API reads it.

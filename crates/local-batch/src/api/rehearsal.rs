@@ -43,7 +43,7 @@ pub(super) async fn interrupt(Shared(hub): Shared<Arc<Hub>>, body: Bytes) -> Res
             let said = state.interrupt(&id, order.what, now)?;
             let is_launched = state.nodes.get(&id).is_some_and(|node| node.compute_environment.is_some());
             let socket = is_launched.then(|| settings::socket(&hub.config, &id));
-            Ok(json!({"done": said, "follows": follows, "instance": id.as_str(), "socket": socket}))
+            Ok(json!({"done": format!("{id}: {said}"), "follows": follows, "instance": id.as_str(), "socket": socket}))
         })
     }))
 }
@@ -97,10 +97,11 @@ fn meant(state: &State, end: Option<&str>) -> Result<Ec2Id, ApiError> {
 
 /// POST `{"action"}`: denied to every key that the plane has issued, until it is allowed again.
 pub(super) async fn deny(Shared(hub): Shared<Arc<Hub>>, body: Bytes) -> Response {
-    let denial = wire::read::<Denial>(&body, "ClientException").and_then(|denial| checked(&denial.action));
-    answer(denial.map(|action| {
-        hub.update(|state, now| state.denied.insert(action.clone(), now));
-        json!({"done": format!("denied: {action}")})
+    let denial = wire::read::<Denial>(&body, "ClientException");
+    answer(denial.and_then(|denial| {
+        let action = checked(&denial.action)?;
+        hub.update(|state, now| state.denied.insert(action, now));
+        Ok(json!({"done": format!("denied to nodes and jobs: {}", denial.action)}))
     }))
 }
 
