@@ -3,6 +3,7 @@
 mod control;
 mod fault;
 mod interrupt;
+mod setting;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -50,6 +51,9 @@ pub(crate) struct LocalArgs {
     /// A node without work terminates itself after so long
     #[arg(long, default_value = "30s", value_name = "DURATION")]
     idle_timeout: String,
+    /// A setting of the nodes' agents, spot=drain-with-deadline for one; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting::parse)]
+    settings: Vec<setting::Setting>,
     /// Keeps the plane's state, the nodes' files and the jobs' output, for the next start to go on from [default: a temporary
     /// directory, removed at the end]
     #[arg(long, value_name = "PATH")]
@@ -116,7 +120,7 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
             gpus: args.node_gpus,
             image_pull_behavior: Some(args.image_pull_behavior),
             log_format: None,
-            env: Vec::new(),
+            env: args.settings.into_iter().map(setting::Setting::variable).collect(),
             group: if args.no_group {
                 GroupTemplate::Absent
             } else {
@@ -183,6 +187,7 @@ fn is_shown(event: &PlaneEvent) -> bool {
             other,
             PlaneEvent::NodeLaunched { .. }
                 | PlaneEvent::NodeProcessExited { .. }
+                | PlaneEvent::NodeInterrupted { .. }
                 | PlaneEvent::NodeTerminated { .. }
                 | PlaneEvent::InstanceRegistered { .. }
         ),

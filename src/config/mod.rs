@@ -175,6 +175,22 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     value::Value::Text(text.to_owned()).duration()
 }
 
+/// The variable of a setting.
+#[cfg(feature = "local")]
+pub(crate) fn variable(key: &str) -> String {
+    format!("{}{}", keys::PREFIX, key.to_ascii_uppercase())
+}
+
+/// Whether there is such a setting, and whether it takes this value, written as in the environment. Else what is wrong.
+#[cfg(feature = "local")]
+pub(crate) fn check_setting(key: &str, value: &str) -> Result<(), String> {
+    let known = keys().find(|known| known.name == key);
+    let known =
+        known.ok_or_else(|| format!("there is no setting {key}; `batch-node-agent config --docs` shows all"))?;
+    let taken = (known.apply)(&mut Draft::blank(), &value::Value::Text(value.to_owned()));
+    taken.ok_or_else(|| format!("{key} must be {}", known.expects))
+}
+
 /// The process's environment. What is not UTF-8 cannot be a setting: it is mended so that its key's error shows it.
 pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))

@@ -80,7 +80,8 @@ impl Node {
     }
 
     fn stuck(&self) -> String {
-        let stuck = self.leaving.note.as_ref().or(self.leaving.call.error.as_ref());
+        let leaving = &self.leaving;
+        let stuck = leaving.note.as_ref().or(leaving.call.error.as_ref()).or(leaving.preflight.error.as_ref());
         stuck.map_or_else(String::new, |e| format!("; {e}"))
     }
 

@@ -46,6 +46,15 @@ fn refused_everywhere_it_climbs_to_powering_off() {
 }
 
 #[test]
+fn a_group_that_cannot_be_looked_up_is_why_the_host_is_still_there() {
+    let mut hand = Hand::active(fleet());
+    hand.on(Event::Order(Order::Drain { terminate: true, deadline: None }));
+    hand.deregister();
+    hand.on(Event::Preflight(Err(denied())));
+    assert!(hand.why().contains("the Auto Scaling group cannot be looked up: "), "{}", hand.why());
+}
+
+#[test]
 fn unreachable_apis_are_given_up_in_bounded_time_and_begun_again() {
     let mut hand = Hand::active(fleet());
     hand.drains_idle(group(1, 3));
