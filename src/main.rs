@@ -8,6 +8,7 @@ mod config;
 mod docker;
 mod ecs;
 mod exit;
+mod guard;
 mod host;
 mod instance;
 mod logging;

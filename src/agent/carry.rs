@@ -20,7 +20,7 @@ use crate::ecs::{DockerFacts, Registration, acs, capabilities};
 use crate::host::gpu::GpuFinder;
 use crate::host::{os, resources};
 use crate::instance::ec2;
-use crate::serve::endpoint::Reach;
+use crate::serve::endpoint::{Reach, TaskEndpoint};
 
 /// Frames on their way to ACS: acknowledgements, a few a second at the most.
 const FRAMES_MAX: usize = 256;
@@ -73,6 +73,11 @@ impl Agent {
     }
 
     fn log(&self, notice: &Notice) {
+        // Agents that rehearse on one machine share its Docker; `status` tells it.
+        let rehearses = matches!(self.config.task_endpoint, TaskEndpoint::Loopback(_));
+        if rehearses && matches!(notice, Notice::Strangers { .. }) {
+            return;
+        }
         let span = notice::subject(notice).map(|task| self.task_span(task));
         match span {
             Some(span) => span.in_scope(|| notice::log(notice)),
@@ -164,12 +169,20 @@ impl Agent {
                 let cluster = self.cloud.as_ref().map_or("", |c| c.cluster.as_str()).to_owned();
                 let given = environment::Given {
                     reach: self.reach,
+                    key: self.endpoint_key.clone(),
                     sdk: self.cloud.as_ref().map(|c| c.clients.sdk.clone()),
                     roles: self.credentials.clone(),
                 };
-                let gpus = Arc::clone(&self.gpus);
+                let (gpus, guard) = (Arc::clone(&self.gpus), self.guard.clone());
                 self.spawn(self.task_span(&task.arn), async move {
                     let mut container = container;
+                    let confinement = match guard.admit().await {
+                        Ok(confinement) => confinement,
+                        Err(text) => {
+                            let refusal = OpFailure::Refused { name: "HostConfigError", text };
+                            return Some(Event::Created(name, Err(refusal)));
+                        }
+                    };
                     if let Some(gpu) = gpus.missing(&container.gpus).await {
                         let text = format!("the job is assigned {gpu}, which this host does not offer");
                         let refusal = OpFailure::Refused { name: "HostConfigError", text };
@@ -177,7 +190,7 @@ impl Agent {
                     }
                     let result = match environment::complete(&docker, &task, &mut container, &given).await {
                         Ok(secrets) => {
-                            let made = docker.create(&task, &container, &name, &cluster).await;
+                            let made = docker.create(&task, &container, &name, &cluster, confinement.as_ref()).await;
                             made.map_err(|failure| secrets.redact(failure))
                         }
                         Err(refusal) => Err(refusal),
@@ -218,8 +231,12 @@ impl Agent {
         match command {
             Command::Register { previous } => {
                 let (config, docker, reach) = (Arc::clone(&self.config), self.docker.clone(), self.reach);
-                let gpus = Arc::clone(&self.gpus);
+                let (gpus, guard) = (Arc::clone(&self.gpus), self.guard.clone());
                 self.spawn(here, async move {
+                    guard.look_again();
+                    if let Err(why) = guard.admit().await {
+                        return Some(Event::Registered(Err(ApiFailure::Unavailable(why))));
+                    }
                     let result = register(&cloud, &config, &docker, &gpus, reach, previous.as_ref()).await;
                     Some(Event::Registered(result))
                 });

@@ -23,7 +23,7 @@ impl Agent {
     pub(super) fn tasks_for(&self, subject: &Subject) -> View {
         let (tasks, container) = match subject {
             Subject::All => (self.node.task_records().into_iter().cloned().collect(), None),
-            Subject::Endpoint(endpoint) => match self.node.at_endpoint(endpoint) {
+            Subject::Endpoint(endpoint) => match self.node.at_endpoint(&self.endpoint_key, endpoint) {
                 Some((record, name)) => (vec![record.clone()], Some(name.clone())),
                 None => (Vec::new(), None),
             },

@@ -81,6 +81,12 @@ pub(super) const FOREIGN: &[Foreign] = &[
         key: "task_cleanup_wait",
         read: |t| go::at_least(t, 1),
     },
+    Foreign {
+        variable: "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER",
+        key: "task_cleanup_jitter",
+        read: |t| go::at_least(t, 0),
+    },
+    same("ECS_TASK_PIDS_LIMIT", "container_pids_limit"),
     Foreign { variable: "ECS_LOG_OUTPUT_FORMAT", key: "log_format", read: go::log_format },
     Foreign { variable: "ECS_LOGLEVEL", key: "log_level", read: go::log_level },
 ];
@@ -130,7 +136,6 @@ pub(super) const OTHERS: &[(&str, Answer)] = &[
     ("ECS_ENABLE_TASK_ENI", Always("false")),
     ("ECS_ENABLE_TASK_IAM_ROLE", Always("true")),
     ("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", Always("true")),
-    ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER", Not("containers are removed when `task_cleanup_wait` is over")),
     ("ECS_EXCLUDE_IPV6_PORTBINDING", Always("true")),
     ("ECS_EXTERNAL", Always("false")),
     ("ECS_GMSA_SUPPORTED", Always("false")),
@@ -150,7 +155,6 @@ pub(super) const OTHERS: &[(&str, Answer)] = &[
     ("ECS_SELINUX_CAPABLE", Always("false")),
     ("ECS_SHARED_VOLUME_MATCH_FULL_CONFIG", Always("false")),
     ("ECS_SKIP_LOCALHOST_TRAFFIC_FILTER", Moot("this agent filters no traffic")),
-    ("ECS_TASK_PIDS_LIMIT", Not(YET)),
     ("ECS_UPDATES_ENABLED", Moot("updates are the package manager's")),
     ("ECS_UPDATE_DOWNLOAD_DIR", Moot("updates are the package manager's")),
     ("ECS_VOLUME_PLUGIN_CAPABILITIES", Not(YET)),

@@ -22,6 +22,7 @@ pub(crate) use docs::markdown;
 pub(crate) use error::ConfigError;
 
 use crate::docker::{ContainerLimits, HostRegistries, ImageLimits};
+use crate::guard::BlockImds;
 use crate::host::gpu::GpuChoice;
 use crate::logging::{LogFilter, LogFormat};
 use crate::net::Proxies;
@@ -55,6 +56,10 @@ pub(crate) struct Config {
     pub(crate) disk_full: u8,
     pub(crate) notice_interval: Duration,
     pub(crate) event_command: Option<PathBuf>,
+    pub(crate) block_imds: BlockImds,
+    /// `None`: no limit.
+    pub(crate) container_pids_limit: Option<i64>,
+    pub(crate) task_cleanup_jitter: Duration,
     pub(crate) image_pull_behavior: PullBehavior,
     pub(crate) image_limits: ImageLimits,
     pub(crate) image_cleanup: bool,

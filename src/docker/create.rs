@@ -9,6 +9,8 @@ use node_core::{ContainerSpec, DockerId, DockerName, Observation, OpFailure, Run
 
 use super::failure::{limited, names, status};
 use super::{Docker, body, labels, observe};
+use crate::guard::Confinement;
+use body::OfHost;
 
 /// Docker holds a name from the moment a create begins, but shows the container only when that is done. After a crash the
 /// dead process's create may still be under way: it is waited for this often, this long each.
@@ -24,8 +26,12 @@ impl Docker {
         container: &ContainerSpec,
         name: &DockerName,
         cluster: &str,
+        confinement: Option<&Confinement>,
     ) -> Result<Observation, OpFailure> {
-        let body = body::create_body(task, container, cluster, &self.gpu_runtime)?;
+        let body = {
+            let host = OfHost { gpu_runtime: &self.gpu_runtime, pids_limit: self.pids_limit, confinement };
+            body::create_body(task, container, cluster, &host)?
+        };
         limited("created", self.container_limits.create, self.create_or_adopt(&task.arn, name, body)).await
     }
 

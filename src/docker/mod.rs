@@ -21,7 +21,7 @@ pub(crate) mod registry;
 mod shown;
 mod transport;
 
-pub(crate) use client::{ContainerLimits, Docker, DockerError};
+pub(crate) use client::{ContainerLimits, Docker, DockerError, Groups};
 pub(crate) use events::watch;
 pub(crate) use images::{ImageLimits, Wanted};
 pub(crate) use registry::{AuthFormat, HostRegistries};

@@ -64,6 +64,12 @@ pub(crate) struct State {
     pub(crate) acs_connected: bool,
     /// `up`, `down` or more, for people.
     pub(crate) docker: String,
+    /// Running containers of another ECS agent: what they use is offered to jobs as well.
+    #[serde(default)]
+    pub(crate) other_agents_containers: usize,
+    /// Whether jobs are kept from the instance metadata service, for people; `None` where that is not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) imds_for_jobs: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

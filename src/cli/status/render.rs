@@ -48,6 +48,12 @@ fn head(report: &StatusReport, now_ms: u64) -> String {
             ),
         ),
     ];
+    rows.extend(state.imds_for_jobs.as_ref().map(|imds| ("IMDS", imds.clone())));
+    if state.other_agents_containers > 0 {
+        let text =
+            format!("{} containers run here, and what they use is offered to jobs too", state.other_agents_containers);
+        rows.push(("another ECS agent", text));
+    }
     if let Some(gpus) = gpus(instance) {
         rows.push(("GPUs", gpus));
     }

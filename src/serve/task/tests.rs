@@ -14,6 +14,7 @@ use crate::serve::credentials::tests::delivered;
 
 mod shown;
 
+const KEY: node_core::EndpointKey = node_core::EndpointKey([7; 32]);
 const TASK: &str = "arn:aws:ecs:us-east-1:1:task/c/t1";
 
 struct World {
@@ -37,7 +38,7 @@ async fn world_of(rate: Rate, spec: TaskSpec, ecs: Option<aws_sdk_ecs::Client>) 
     tokio::spawn(async move {
         while let Some(AdminRequest::Tasks(subject, reply)) = asked.recv().await {
             let found = match &subject {
-                Subject::Endpoint(endpoint) => node.at_endpoint(endpoint),
+                Subject::Endpoint(endpoint) => node.at_endpoint(&KEY, endpoint),
                 Subject::All => None,
             };
             let container = found.map(|(_, name)| name.clone());
@@ -212,7 +213,7 @@ async fn who_asks_too_often_is_told_so() {
 #[tokio::test]
 async fn a_container_finds_its_task() {
     let world = world(ROOMY).await;
-    let endpoint = EndpointId::derive(&TaskArn::new(TASK), &ContainerName::new("default"));
+    let endpoint = EndpointId::derive(&KEY, &TaskArn::new(TASK), &ContainerName::new("default"));
     let task = world.json(&format!("/v4/{endpoint}/task")).await;
     let shown = [&task["Cluster"], &task["TaskARN"], &task["Revision"], &task["KnownStatus"], &task["LaunchType"]];
     assert_eq!(shown, [&json!("c1"), &json!(TASK), &json!("3"), &json!("NONE"), &json!("EC2")]);
@@ -247,7 +248,7 @@ async fn a_container_finds_its_task() {
 #[tokio::test]
 async fn what_a_batch_job_has_none_of_is_answered_as_amazon_answers() {
     let world = world(ROOMY).await;
-    let endpoint = EndpointId::derive(&TaskArn::new(TASK), &ContainerName::new("default"));
+    let endpoint = EndpointId::derive(&KEY, &TaskArn::new(TASK), &ContainerName::new("default"));
     let quoted = |text: &str| Value::from(text).to_string();
     assert_eq!(world.json(&format!("/v4/{endpoint}/associations/gpu")).await, json!({"Associations": null}));
     let (status, _, said) = world.get(&format!("/v3/{endpoint}/associations/gpu/GPU-1")).await;
