@@ -33,6 +33,8 @@ mod logs;
 #[cfg(test)]
 mod node_life;
 #[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod plane_restart;
 #[cfg(test)]
 mod registration;

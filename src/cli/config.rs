@@ -17,11 +17,17 @@ pub(crate) struct ConfigArgs {
     /// Print the reference of all keys, docs/configuration.md, instead
     #[arg(long)]
     docs: bool,
+    /// Print a commented configuration file to begin with instead
+    #[arg(long, conflicts_with = "docs")]
+    example: bool,
 }
 
 pub(crate) fn run(args: ConfigArgs) -> ExitStatus {
     if args.docs {
         return print(&config::markdown());
+    }
+    if args.example {
+        return print(&config::example());
     }
     match config::explain(args.config.as_deref(), config::environment()) {
         Ok((config, settings)) => {

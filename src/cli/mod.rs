@@ -1,6 +1,7 @@
 //! The command line: a file per command.
 
 pub(crate) mod config;
+pub(crate) mod generate;
 #[cfg(feature = "local")]
 pub(crate) mod local;
 pub(crate) mod order;
@@ -11,7 +12,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use comfy_table::{Table, presets};
 
 use crate::config::Config;
@@ -46,6 +47,8 @@ enum Command {
     Drain(order::DrainArgs),
     /// Check the configuration, and show what is in force and where it was set
     Config(config::ConfigArgs),
+    /// Write man pages or shell completions, as the packages have them
+    Generate(generate::GenerateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +103,7 @@ pub(crate) fn main() -> ExitStatus {
         Command::Release(args) => finish(block_on(order::release(args))),
         Command::Drain(args) => finish(block_on(order::drain(args))),
         Command::Config(args) => config::run(args),
+        Command::Generate(args) => finish(generate::run(args, Cli::command())),
     }
 }
 
@@ -136,8 +140,6 @@ fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -6,6 +6,7 @@ mod docs;
 mod draft;
 mod ecs_json;
 mod error;
+mod example;
 mod foreign;
 mod go;
 mod keys;
@@ -20,6 +21,7 @@ use node_core::{ClusterRef, ImagePolicy, LeavingPolicy, Mebibytes, PullBehavior}
 
 pub(crate) use docs::markdown;
 pub(crate) use error::ConfigError;
+pub(crate) use example::example;
 
 use crate::docker::{ContainerLimits, HostRegistries, ImageLimits};
 use crate::guard::BlockImds;
