@@ -7,8 +7,11 @@ use node_core::OpFailure;
 use tokio::sync::OnceCell;
 
 use super::Outcome;
+use super::cloud::Cloud;
+use crate::cli::status;
 use crate::config::{self, Config, Home};
 use crate::docker::{About, Docker, DockerVersion};
+use crate::serve::report::StatusReport;
 
 /// Variables that the unit reads; who examines the host by hand has them not.
 pub(crate) const ENVIRONMENT_FILE: &str = "/etc/batch-node-agent/environment";
@@ -31,6 +34,8 @@ pub(crate) struct Context {
     root: PathBuf,
     pub(crate) settings: Settings,
     docker: OnceCell<Result<Daemon, String>>,
+    running: OnceCell<Option<StatusReport>>,
+    pub(super) cloud: Cloud,
 }
 
 /// A daemon that answered.
@@ -71,7 +76,15 @@ fn unquoted(value: &str) -> &str {
 
 impl Context {
     pub(crate) fn new(settings: Settings, bake: bool, images: Vec<String>) -> Self {
-        Self { bake, images, root: "/".into(), settings, docker: OnceCell::new() }
+        Self {
+            bake,
+            images,
+            root: "/".into(),
+            settings,
+            docker: OnceCell::new(),
+            running: OnceCell::new(),
+            cloud: Cloud::default(),
+        }
     }
 
     /// A path of the file system that is looked at.
@@ -93,6 +106,15 @@ impl Context {
     /// Docker's answers, asked for once.
     pub(crate) async fn docker(&self) -> Result<&Daemon, &str> {
         self.docker.get_or_init(|| ask(self.settings.config.as_ref())).await.as_ref().map_err(String::as_str)
+    }
+
+    /// What the agent that runs here says of itself; `None`: none runs, or it may not be asked.
+    pub(crate) async fn running(&self) -> Option<&StatusReport> {
+        let ask = async || match &self.settings.config {
+            Some(config) => status::fetch(&config.admin_socket).await.ok(),
+            None => None,
+        };
+        self.running.get_or_init(ask).await.as_ref()
     }
 
     /// Docker's answers, or why a check that needs them is skipped.

@@ -2,10 +2,18 @@
 
 use futures_util::FutureExt;
 
+use super::cloud::{batch, clock, ecs, either, iam, instance};
 use super::host::{disk, kernel, rival, users};
 use super::image::{identity, images, units};
-use super::{Check, Context, Outcome, Scope, blocking, configuration, docker};
+use super::{Check, Context, Outcome, Scope, agent, blocking, configuration, docker};
 use crate::docker::About;
+
+/// A look that may end early, because what it needs is not there.
+macro_rules! asked {
+    ($look:path) => {
+        |context| async move { either($look(&context).await) }.boxed()
+    };
+}
 
 pub(super) const ALL: &[Check] = &[
     Check {
@@ -160,6 +168,195 @@ pub(super) const ALL: &[Check] = &[
             }
             .boxed()
         },
+    },
+    Check {
+        id: "aws.region",
+        means: "The AWS region: `region`, AWS_REGION, or what the instance metadata service says",
+        fix: "set `region`",
+        scope: Scope::Host,
+        run: asked!(instance::region),
+    },
+    Check {
+        id: "aws.credentials",
+        means: "There are credentials: those of the instance's role",
+        fix: "give the instance an instance profile with the role of docs/leaving.md",
+        scope: Scope::Host,
+        run: asked!(instance::credentials),
+    },
+    Check {
+        id: "aws.clock",
+        means: "This host's clock against the `Date` of an answer of ECS: AWS refuses what is signed 5 minutes off",
+        fix: "run chronyd with Amazon's time service (server 169.254.169.123), then `chronyc makestep`",
+        scope: Scope::Host,
+        run: asked!(clock::skew),
+    },
+    Check {
+        id: "imds.reachable",
+        means: "The instance metadata service answers in its version 2",
+        fix: "aws ec2 modify-instance-metadata-options --instance-id <id> --http-endpoint enabled",
+        scope: Scope::Host,
+        run: asked!(instance::reachable),
+    },
+    Check {
+        id: "imds.identity",
+        means: "The instance's signed identity document, which ECS takes with a registration",
+        fix: "see that no proxy or firewall stands before http://169.254.169.254",
+        scope: Scope::Host,
+        run: asked!(instance::identity),
+    },
+    Check {
+        id: "imds.options",
+        means: "IMDSv1 is off, and the hop limit is 2 or more, where the role may ask EC2 for it. Jobs on a bridge network need 2; those on the host's network, as Batch's own are, need 1",
+        fix: "aws ec2 modify-instance-metadata-options --instance-id <id> --http-put-response-hop-limit 2, if jobs on a bridge network need it",
+        scope: Scope::Host,
+        run: asked!(instance::options),
+    },
+    Check {
+        id: "batch.compute-environment",
+        means: "The compute environment exists, and is UNMANAGED, VALID and ENABLED",
+        fix: "aws batch describe-compute-environments",
+        scope: Scope::Host,
+        run: asked!(batch::environment),
+    },
+    Check {
+        id: "batch.queues",
+        means: "At least one job queue that is ENABLED and VALID feeds the compute environment",
+        fix: "aws batch describe-job-queues",
+        scope: Scope::Host,
+        run: asked!(batch::queues),
+    },
+    Check {
+        id: "ecs.cluster",
+        means: "The compute environment's ECS cluster is ACTIVE",
+        fix: "create the compute environment again; do not delete its cluster by hand",
+        scope: Scope::Host,
+        run: asked!(ecs::cluster),
+    },
+    Check {
+        id: "ecs.poll-endpoint",
+        means: "DiscoverPollEndpoint: ECS answers, and says where ACS (jobs) and TCS (telemetry) are",
+        fix: "see that this host reaches ECS: route, security group, VPC endpoint com.amazonaws.<region>.ecs, https_proxy",
+        scope: Scope::Host,
+        run: asked!(ecs::poll_endpoint),
+    },
+    Check {
+        id: "ecs.acs",
+        means: "A connection to ACS, with TLS and through the proxy that is set; no websocket is opened",
+        fix: "see that this host reaches it: route, security group, VPC endpoint com.amazonaws.<region>.ecs-agent, https_proxy, ca_bundle",
+        scope: Scope::Host,
+        run: asked!(ecs::acs),
+    },
+    Check {
+        id: "ecs.tcs",
+        means: "Likewise to TCS",
+        fix: "see that this host reaches it: route, security group, VPC endpoint com.amazonaws.<region>.ecs-telemetry, https_proxy, ca_bundle",
+        scope: Scope::Host,
+        run: asked!(ecs::tcs),
+    },
+    Check {
+        id: "iam.ec2:TerminateInstances",
+        means: "The host ends itself by it. Tried by a dry run",
+        fix: "allow ec2:TerminateInstances to the instance's role, for itself alone: see docs/leaving.md",
+        scope: Scope::Host,
+        run: asked!(iam::terminate),
+    },
+    Check {
+        id: "iam.ec2:DescribeTags",
+        means: "Only where `propagate_tags_from` is `ec2_instance`",
+        fix: "allow ec2:DescribeTags to the instance's role: see docs/leaving.md",
+        scope: Scope::Host,
+        run: asked!(iam::describe_tags),
+    },
+    Check {
+        id: "iam.autoscaling:DescribeAutoScalingInstances",
+        means: "Whether the host is in a group, which decides how it leaves",
+        fix: "allow autoscaling:DescribeAutoScalingInstances to the instance's role: see docs/leaving.md",
+        scope: Scope::Host,
+        run: asked!(iam::group_of_instance),
+    },
+    Check {
+        id: "iam.autoscaling:DescribeAutoScalingGroups",
+        means: "The group's size, which decides whether the host may leave",
+        fix: "allow autoscaling:DescribeAutoScalingGroups to the instance's role: see docs/leaving.md",
+        scope: Scope::Host,
+        run: asked!(iam::groups),
+    },
+    Check {
+        id: "iam.autoscaling:DescribeLifecycleHooks",
+        means: "The hooks that keep a scale-in waiting while jobs run",
+        fix: "allow autoscaling:DescribeLifecycleHooks to the instance's role: see docs/leaving.md",
+        scope: Scope::Host,
+        run: asked!(iam::hooks),
+    },
+    Check {
+        id: "iam.batch:ListJobs",
+        means: "Work that waits for an idle host (`look_for_work`)",
+        fix: "allow batch:ListJobs to the instance's role: see docs/leaving.md",
+        scope: Scope::Host,
+        run: asked!(iam::list_jobs),
+    },
+    Check {
+        id: "iam.batch:DescribeJobs",
+        means: "Likewise",
+        fix: "allow batch:DescribeJobs to the instance's role: see docs/leaving.md",
+        scope: Scope::Host,
+        run: asked!(iam::describe_jobs),
+    },
+    Check {
+        id: "iam.ecs:DescribeContainerInstances",
+        means: "ECS confirms by it that the host has no task left",
+        fix: "allow ecs:DescribeContainerInstances to the instance's role: see docs/leaving.md",
+        scope: Scope::Host,
+        run: asked!(iam::container_instances),
+    },
+    Check {
+        id: "iam.not-tried",
+        means: "The other actions that the agent needs, by name: a trial would have an effect",
+        fix: "nothing is to be mended",
+        scope: Scope::Host,
+        run: asked!(iam::not_tried),
+    },
+    Check {
+        id: "agent.running",
+        means: "What the agent of this host says of itself, if one runs",
+        fix: "see `batch-node-agent status` and `journalctl -u batch-node-agent`",
+        scope: Scope::Host,
+        run: asked!(agent::running),
+    },
+    Check {
+        id: "agent.state",
+        means: "`data_dir` belongs to the agent's user and to nobody else, and the record in it can be read",
+        fix: "move data_dir away to start clean: what ran is then lost to ECS",
+        scope: Scope::Host,
+        run: asked!(agent::state),
+    },
+    Check {
+        id: "agent.task-endpoint",
+        means: "How containers reach their role's credentials (`task_endpoint`), as configured: the address is not touched",
+        fix: "set task_endpoint = \"link-local\"",
+        scope: Scope::Both,
+        run: |c| blocking(move || agent::task_endpoint(&c)),
+    },
+    Check {
+        id: "agent.gpus",
+        means: "NVIDIA's GPUs as the PCI bus, the driver (NVML) and Docker's runtime show them: GPUs that one of them does not show are not offered",
+        fix: "install the NVIDIA driver and the NVIDIA Container Toolkit, or set gpus = \"none\"",
+        scope: Scope::Host,
+        run: asked!(agent::gpus),
+    },
+    Check {
+        id: "agent.offer",
+        means: "What the agent would register: vCPUs, memory, GPUs and attributes",
+        fix: "see cpu, memory and reserved_memory of the configuration",
+        scope: Scope::Host,
+        run: asked!(agent::offer),
+    },
+    Check {
+        id: "agent.leaving",
+        means: "Whether an idle host would get away: its Auto Scaling group is above its MinSize, and it may terminate itself",
+        fix: "lower the group's MinSize, set at_min_size = \"replace\", or allow what is named; see docs/leaving.md",
+        scope: Scope::Host,
+        run: asked!(iam::leaves),
     },
     Check {
         id: "image.user",

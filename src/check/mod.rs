@@ -3,6 +3,8 @@
 //! A check is a function that looks and gives an [`Outcome`]; [`ALL`] is the list of them, from which the report and
 //! `docs/check.md` are made. They run side by side, each with a limit, so that the whole never takes longer than [`LONGEST`].
 
+mod agent;
+mod cloud;
 mod configuration;
 mod context;
 mod docker;
