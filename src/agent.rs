@@ -37,6 +37,7 @@ use crate::serve::credentials::CredentialStore;
 use crate::serve::endpoint::Reach;
 use crate::serve::task::Place;
 use crate::store::{self, Store, StoreError};
+pub(crate) use carry::offer;
 use identify::Cloud;
 
 /// Events taken in one turn: enough that a burst shares a commit, few enough that an operator's question is not kept waiting.

@@ -3,6 +3,7 @@
 
 mod agent;
 mod aws;
+mod check;
 mod cli;
 mod config;
 mod docker;

@@ -11,6 +11,7 @@ use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
 mod crash;
+mod examine;
 mod key;
 
 pub(crate) use key::endpoint_key;

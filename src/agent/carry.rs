@@ -312,15 +312,13 @@ async fn tags(cloud: &Cloud, config: &Config) -> Result<BTreeMap<String, String>
     Ok(tags)
 }
 
-/// Registers what this host is and has. Without Docker it waits: a host that can run nothing must not be given work.
-async fn register(
-    cloud: &Cloud,
+/// What this host offers to ECS, but for who it is. Without Docker there is nothing to offer.
+pub(crate) async fn offer(
     config: &Config,
     docker: &Docker,
     gpus: &GpuFinder,
     reach: Reach,
-    previous: Option<&ContainerInstanceArn>,
-) -> Result<ContainerInstanceArn, ApiFailure> {
+) -> Result<Registration, ApiFailure> {
     let facts = docker_facts(docker, config, reach).await.map_err(docker_first)?;
     let resources = resources::detect(resources::Overrides {
         cpu_shares: config.cpu.map(crate::config::Vcpus::cpu_units),
@@ -330,12 +328,8 @@ async fn register(
     .map_err(|error| ApiFailure::Rejected(error.to_string()))?;
     let gpus = gpus.offer(docker.lacks_gpu_runtime()).await;
     let gpus = gpus.map_err(|not_yet| ApiFailure::Unavailable(not_yet.to_string()))?;
-    let identity = cloud.imds.identity().await;
-    let outpost = if identity.document.is_empty() { None } else { cloud.imds.outpost_arn().await };
-    let registration = Registration {
+    Ok(Registration {
         gpus,
-        identity,
-        outpost,
         resources: resources::HostResources {
             tcp_ports: config.reserved_ports.clone(),
             udp_ports: config.reserved_ports_udp.clone(),
@@ -343,8 +337,23 @@ async fn register(
         },
         capabilities: capabilities(&facts),
         attributes: config.instance_attributes.clone(),
-        tags: tags(cloud, config).await?,
         os_type_detailed: config.os_type_detailed.clone().or_else(os::detailed).unwrap_or_default(),
-    };
+        ..Registration::default()
+    })
+}
+
+/// Registers what this host is and has. Without Docker it waits: a host that can run nothing must not be given work.
+async fn register(
+    cloud: &Cloud,
+    config: &Config,
+    docker: &Docker,
+    gpus: &GpuFinder,
+    reach: Reach,
+    previous: Option<&ContainerInstanceArn>,
+) -> Result<ContainerInstanceArn, ApiFailure> {
+    let offer = offer(config, docker, gpus, reach).await?;
+    let identity = cloud.imds.identity().await;
+    let outpost = if identity.document.is_empty() { None } else { cloud.imds.outpost_arn().await };
+    let registration = Registration { identity, outpost, tags: tags(cloud, config).await?, ..offer };
     cloud.ecs.register(previous, &registration).await
 }

@@ -48,7 +48,7 @@ impl Cgroups {
     }
 
     /// Version 2, with its one tree.
-    pub(super) fn is_unified(&self) -> bool {
+    pub(crate) fn is_unified(&self) -> bool {
         self.unified
     }
 

@@ -3,6 +3,7 @@
 
 mod exempt;
 mod proxy;
+mod reach;
 mod sdk;
 #[cfg(test)]
 mod tests;
