@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs what is missing on Debian or Ubuntu, and starts Docker where nothing answers. What is there is left as it is.
 #   scripts/setup.sh demo     a C compiler, Docker, a static busybox for the images
-#   scripts/setup.sh test     the same, an image registry with htpasswd, and the AWS CLI and boto3 from PyPI in target/test-venv
+#   scripts/setup.sh test     the same, an image registry with htpasswd, mmdebstrap, and the AWS CLI and boto3 from PyPI in
+#                             target/test-venv
 #   scripts/setup.sh lint     a C compiler and shellcheck
 #   scripts/setup.sh fuzz     a C++ compiler, for libFuzzer
 #   scripts/setup.sh packer   Packer
 #   scripts/setup.sh package  what makes a .deb and a .rpm
+#   scripts/setup.sh root     what makes the clean Debian systems of scripts/root.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -16,12 +18,13 @@ readonly APT_SECONDS=900 DOCKERD_SECONDS=60 DOCKERD_LOG=/var/log/dockerd.log
 main() {
   case "${1:-}" in
     demo) ensure_compiler; ensure_busybox; ensure_docker ;;
-    test) ensure_compiler; ensure_busybox; ensure_docker; ensure_registry; ensure_test_venv ;;
+    test) ensure_compiler; ensure_busybox; ensure_docker; ensure_registry; ensure_test_venv; ensure_mmdebstrap ;;
     lint) ensure_compiler; ensure_shellcheck ;;
     fuzz) ensure_cxx ;;
     packer) ensure_packer ;;
     package) ensure_packaging ;;
-    *) die "usage: scripts/setup.sh demo|test|lint|fuzz|packer|package" ;;
+    root) ensure_docker; ensure_mmdebstrap ;;
+    *) die "usage: scripts/setup.sh demo|test|lint|fuzz|packer|package|root" ;;
   esac
 }
 
@@ -57,6 +60,11 @@ ensure_packaging() {
   command -v objdump >/dev/null || apt_install "binutils, to look at the binary" binutils
   command -v rpmbuild >/dev/null || apt_install "rpmbuild, for the .rpm" rpm
   command -v dpkg-deb >/dev/null || die "dpkg-deb is missing: packages are made on Debian or Ubuntu"
+}
+
+ensure_mmdebstrap() {
+  command -v mmdebstrap >/dev/null || apt_install "mmdebstrap, to make clean Debian systems to test on" \
+    mmdebstrap debian-archive-keyring
 }
 
 ensure_docker() {
