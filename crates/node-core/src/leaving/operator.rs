@@ -10,6 +10,10 @@ use crate::time::Timestamp;
 
 impl Node {
     pub(crate) fn on_order(&mut self, order: Order, now: Timestamp) {
+        if !self.identified {
+            self.leaving.early_orders.push(order);
+            return;
+        }
         match order {
             Order::Drain { terminate, deadline } => {
                 let reason = DrainReason::Operator { terminate, deadline };
@@ -30,6 +34,13 @@ impl Node {
                     self.announce(Happening::Released, "the operator no longer holds this host".to_owned());
                 }
             }
+        }
+    }
+
+    /// Follows the orders that came before it was known which host this is, and so where to write them down.
+    pub(crate) fn follow_early_orders(&mut self, now: Timestamp) {
+        for order in std::mem::take(&mut self.leaving.early_orders) {
+            self.on_order(order, now);
         }
     }
 
