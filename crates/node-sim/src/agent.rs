@@ -192,6 +192,7 @@ impl World {
         for save in saves {
             if let Save::Task(record) = &save {
                 self.truth.saved(record);
+                self.check_kept_back(record);
             }
             let secret = self.disk.save(save).filter(|text| text.contains(SECRET)).map(str::to_owned);
             if let Some(text) = secret {

@@ -7,6 +7,7 @@ use super::phase::{InstanceState, Phase};
 use super::reason::{Ailment, Cause, Ending};
 use crate::command::{Command, Notice};
 use crate::event::{ApiFailure, TaskCounts};
+use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
@@ -105,7 +106,7 @@ impl Node {
     /// Tasks that leaving waits for: not over, or over and to be reported.
     pub(crate) fn waits_for_work(&self, now: Timestamp) -> bool {
         let lost = self.host_is_lost();
-        self.tasks.values().any(|t| waits_for(&t.record, lost, now))
+        !fault::is(Fault::LeavesEarly) && self.tasks.values().any(|t| waits_for(&t.record, lost, now))
     }
 
     /// When the tasks that no SIGKILL ends are given up.

@@ -8,10 +8,15 @@ use super::record::Hold;
 use crate::node::Node;
 use crate::time::Timestamp;
 
+/// Nobody gives more orders than this to a host in the seconds before it knows itself.
+const EARLY_MAX: usize = 32;
+
 impl Node {
     pub(crate) fn on_order(&mut self, order: Order, now: Timestamp) {
         if !self.identified {
-            self.leaving.early_orders.push(order);
+            if self.leaving.early_orders.len() < EARLY_MAX {
+                self.leaving.early_orders.push(order);
+            }
             return;
         }
         match order {
