@@ -126,6 +126,11 @@ impl Watch {
             Some(true) => seen.extend(self.scale_in(cloud).await.map(|found| (Source::ScaleIn, Some(found)))),
             None => {}
         }
+        self.changes(seen)
+    }
+
+    /// What is to be told: what stands, each time, and what has vanished.
+    fn changes(&mut self, seen: Vec<notices::Seen>) -> Vec<Event> {
         let mut events = Vec::new();
         for (source, found) in seen {
             match found {
@@ -292,6 +297,17 @@ mod tests {
     use node_core::Cause;
 
     use super::*;
+
+    #[test]
+    fn what_may_have_stood_before_a_restart_and_does_not_is_told_once() {
+        let mut watch = Watch::default();
+        let seen = || vec![(Source::Rebalance, Some(Interruption::Rebalance)), (Source::Spot, None)];
+        let stands = Event::Interruption(Interruption::Rebalance);
+        assert_eq!(watch.changes(seen()), [stands.clone(), Event::InterruptionCancelled(Source::Spot)]);
+        assert_eq!(watch.changes(seen()), [stands]);
+        let gone = watch.changes(vec![(Source::Rebalance, None)]);
+        assert_eq!(gone, [Event::InterruptionCancelled(Source::Rebalance)]);
+    }
 
     #[test]
     fn a_disk_is_sick_when_full_and_well_when_there_is_room_again() {

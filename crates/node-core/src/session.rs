@@ -139,7 +139,7 @@ impl Node {
         };
         if record.container_instance.as_ref() != Some(&arn) {
             record.confirmed_state = InstanceState::Active;
-            record.leaving.state_asked = None;
+            record.leaving.state_unclear = false;
             record.container_instance = Some(arn);
         }
         self.save_node();

@@ -87,7 +87,7 @@ impl World {
         }
         self.truth.doubt_warnings();
         // Whether an order of that turn was saved nobody knows.
-        if self.operator.pending.take().is_some() {
+        if self.operator.pending.take().is_some() || std::mem::take(&mut self.operator.early) {
             self.operator.held = None;
         }
         let recorded = self.agent.recorded.take();
@@ -151,7 +151,9 @@ impl World {
                 _ => {}
             }
         }
+        self.operator.early |= self.operator.pending.is_some();
         self.agent.identified |= events.iter().any(|e| matches!(e, Event::Identified { .. }));
+        self.operator.early &= !self.agent.identified;
         let Some(node) = &mut self.agent.node else { return };
         for event in events {
             node.handle(event, now);
@@ -190,6 +192,7 @@ impl World {
         for save in saves {
             if let Save::Task(record) = &save {
                 self.truth.saved(record);
+                self.check_kept_back(record);
             }
             let secret = self.disk.save(save).filter(|text| text.contains(SECRET)).map(str::to_owned);
             if let Some(text) = secret {

@@ -291,15 +291,16 @@ impl World {
         }
     }
 
-    /// A node at work has a session with ECS. One that was deregistered under its tasks first lets them end.
+    /// A node at work, or about to be, has a session with ECS. One that was deregistered under its tasks first lets them end.
     pub(crate) fn check_joined(&mut self) {
         let node = self.agent.node.as_ref();
-        let works = node.is_some_and(|node| node.phase() == Phase::Active && node.live_tasks() == 0);
+        let works =
+            node.is_some_and(|n| matches!(n.phase(), Phase::Registering | Phase::Active) && n.live_tasks() == 0);
         if !works || self.ecs.session.is_some() {
             self.apart_since = self.now;
         }
         let apart = self.now - self.apart_since;
-        if apart > 10 * MINUTE && self.well_for() > 10 * MINUTE {
+        if apart > 4 * MINUTE && self.well_for() > 4 * MINUTE {
             self.broken(Rule::Joined, || format!("at work, and without a session for {apart} ms"));
         }
     }

@@ -1,6 +1,6 @@
 //! Keeping retries true, as README.md states it: what the end of the host did to a job is kept back, and nothing else.
 
-use node_core::{DrainReason, Ending, Retries, StateChange, TaskStatus};
+use node_core::{DrainReason, Ending, Retries, StateChange, TaskRecord, TaskStatus};
 
 use crate::ecs::Task;
 use crate::invariants::Rule;
@@ -33,6 +33,19 @@ impl World {
             None => {
                 self.truth.kill_passed(0) || self.docker_was_dead() || self.runs_of(task).any(|(_, run)| run.touched())
             }
+        }
+    }
+
+    /// The agent has saved a task: a failure that it keeps back must be one that the host may be to blame for. While it waits to
+    /// hear of a warning it may yet change its mind.
+    pub(crate) fn check_kept_back(&mut self, record: &TaskRecord) {
+        let waits = record.containers.iter().any(|c| c.signalled && !c.warned);
+        if !record.withheld() || record.stopped_at.is_none() || waits {
+            return;
+        }
+        if self.ecs.tasks.get(record.arn()).is_some_and(|task| !self.may_be_withheld(task)) {
+            let id = record.arn().id();
+            self.broken(Rule::Retries, || format!("{id} is kept back, and nothing was done to it"));
         }
     }
 

@@ -168,11 +168,11 @@ impl Truth {
         }
     }
 
-    /// What the agent has saved of a task: it knows which warnings were heard.
+    /// What the agent has saved of a task: which warnings were heard, and which it is about to send.
     pub(crate) fn saved(&mut self, record: &TaskRecord) {
-        for state in record.containers.iter().filter(|c| c.warned) {
+        for state in record.containers.iter().filter(|c| c.signalled) {
             if let Some(run) = self.runs.get_mut(&state.docker_name) {
-                run.asked = false;
+                run.asked = !state.warned;
             }
         }
     }

@@ -7,6 +7,7 @@ use super::phase::{InstanceState, Phase};
 use super::reason::{Ailment, Cause, Ending};
 use crate::command::{Command, Notice};
 use crate::event::{ApiFailure, TaskCounts};
+use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
@@ -71,11 +72,10 @@ impl Node {
             Phase::Deregistering => return Some(Command::Deregister),
         };
         record.container_instance.as_ref()?;
-        let asked = record.leaving.state_asked;
-        let unclear = record.confirmed_state != wanted || asked.is_some_and(|asked| asked != wanted);
-        if unclear && !self.leaving.drain_refused {
-            self.leaving.doubted = asked.is_some();
-            self.change_leaving(|leaving| leaving.state_asked = Some(wanted));
+        let unclear = record.leaving.state_unclear;
+        if (record.confirmed_state != wanted || unclear) && !self.leaving.drain_refused {
+            self.leaving.doubted = unclear;
+            self.change_leaving(|leaving| leaving.state_unclear = true);
             return Some(Command::SetInstanceState(wanted));
         }
         match self.phase() {
@@ -105,7 +105,8 @@ impl Node {
 
     /// Tasks that leaving waits for: not over, or over and to be reported.
     pub(crate) fn waits_for_work(&self, now: Timestamp) -> bool {
-        self.tasks.values().any(|t| waits_for(&t.record, now))
+        let lost = self.host_is_lost();
+        !fault::is(Fault::LeavesEarly) && self.tasks.values().any(|t| waits_for(&t.record, lost, now))
     }
 
     /// When the tasks that no SIGKILL ends are given up.
@@ -126,14 +127,14 @@ impl Node {
                 self.leaving.call.answered();
                 if let Some(record) = &mut self.record {
                     record.confirmed_state = state;
-                    record.leaving.state_asked = None;
+                    record.leaving.state_unclear = false;
                 }
                 self.save_node();
             }
             Err(failure) => {
                 self.call_failed("UpdateContainerInstancesState", &failure, now);
                 if !matches!(failure, ApiFailure::Unavailable(_)) && !self.leaving.doubted {
-                    self.change_leaving(|leaving| leaving.state_asked = None);
+                    self.change_leaving(|leaving| leaving.state_unclear = false);
                 }
                 // Nothing is placed on an instance that ECS does not know.
                 let gone = matches!(failure, ApiFailure::Gone(_));
@@ -227,8 +228,10 @@ impl Node {
     }
 }
 
-fn waits_for(record: &TaskRecord, now: Timestamp) -> bool {
-    let given_up = record.stopped_at.is_none() && record.cut_off_at.is_some_and(|at| at.after(KILL_GRACE) <= now);
+/// What no SIGKILL has ended is left behind only with a host that is lost, never by the node's own wish.
+fn waits_for(record: &TaskRecord, lost: bool, now: Timestamp) -> bool {
+    let given_up =
+        lost && record.stopped_at.is_none() && record.cut_off_at.is_some_and(|at| at.after(KILL_GRACE) <= now);
     // The answer to a warning may show that it came too late.
     let judged = record.containers.iter().all(|c| c.warning.is_none());
     let kept_back = record.stopped_at.is_some() && record.withheld() && judged;

@@ -122,10 +122,12 @@ impl Node {
     fn rung_ends_at(&self) -> Option<Timestamp> {
         let ladder = self.leaving_record().and_then(|r| r.ladder.as_ref())?;
         let after = self.survived_after();
+        // The clock may have been set while no process ran.
+        let since = ladder.since.max(self.started_at);
         match ladder.rung {
-            Rung::Taken => Some(self.deadline().map_or(ladder.since, |d| d.at.max(ladder.since)).after(after)),
-            _ if ladder.accepted => Some(ladder.since.after(after)),
-            _ => Some(ladder.since.after(self.policy.leaving.rung_patience)),
+            Rung::Taken => Some(self.deadline().map_or(since, |d| d.at.max(since)).after(after)),
+            _ if ladder.accepted => Some(since.after(after)),
+            _ => Some(since.after(self.policy.leaving.rung_patience)),
         }
     }
 

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, Rung};
-use super::phase::InstanceState;
 use super::reason::{Cause, DrainReason};
 use crate::time::Timestamp;
 
@@ -18,8 +17,8 @@ pub struct LeavingRecord {
     pub boot: Option<Boot>,
     /// What the last preflight found out.
     pub facts: Option<Facts>,
-    /// What ECS was asked to hold this host for, and may hold it for: no answer has come.
-    pub state_asked: Option<InstanceState>,
+    /// ECS was asked to set this host's state, and has not answered: it may hold it for either.
+    pub state_unclear: bool,
     /// The life-cycle hook waits no longer.
     pub hook_over: bool,
     /// How far the host's end is.

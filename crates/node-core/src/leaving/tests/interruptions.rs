@@ -176,3 +176,20 @@ fn work_that_slips_in_under_an_interruption_runs_to_its_end_and_the_drain_stands
     assert!(has(&commands, |c| matches!(c, Command::Pull { .. })));
     assert_eq!(hand.phase(), Phase::Draining);
 }
+
+#[test]
+fn what_was_survived_is_not_taken_up_again_when_it_is_told_again() {
+    let mut hand = Hand::active(with(|p| p.check_first = false));
+    let at = hand.now.after(2 * MINUTE);
+    let told = || Event::Interruption(Interruption::Spot { action: SpotAction::Hibernate, at });
+    hand.on(told());
+    hand.deregister();
+    hand.until(|c| matches!(c, Command::Register { .. }));
+    hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci2"))));
+    assert_eq!((hand.phase(), hand.count(Happening::Survived)), (Phase::Active, 1));
+    for _ in 0..5 {
+        hand.on(told());
+        hand.pass(Duration::from_secs(5));
+    }
+    assert_eq!((hand.count(Happening::Drain), hand.count(Happening::Survived)), (1, 1));
+}

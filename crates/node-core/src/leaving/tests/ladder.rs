@@ -287,3 +287,14 @@ fn a_registration_under_way_when_the_end_begins_brings_no_work() {
     let commands = hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci2"))));
     assert!(!has(&commands, |c| matches!(c, Command::Connect { .. })), "{commands:?}");
 }
+
+#[test]
+fn a_clock_that_was_set_between_two_processes_ends_no_wait() {
+    let mut hand = Hand::active(with(|p| p.refused = Refused::Rejoin));
+    hand.drains_idle(group(1, 3));
+    hand.deregister();
+    hand.now = hand.now.after(24 * 60 * MINUTE);
+    let mut hand = hand.crashes(with(|p| p.refused = Refused::Rejoin));
+    hand.identified();
+    assert_eq!((hand.phase(), hand.count(Happening::RungFailed)), (Phase::Terminating, 0), "{}", hand.why());
+}
