@@ -24,7 +24,7 @@ pub(crate) use error::ConfigError;
 use crate::docker::{ContainerLimits, HostRegistries, ImageLimits};
 use crate::host::gpu::GpuChoice;
 use crate::logging::{LogFilter, LogFormat};
-use crate::net::Proxies;
+use crate::net::{PostUrl, Proxies};
 use crate::serve::endpoint::TaskEndpoint;
 use crate::serve::task::Rate;
 use check::check;
@@ -54,7 +54,10 @@ pub(crate) struct Config {
     /// Percent in use.
     pub(crate) disk_full: u8,
     pub(crate) notice_interval: Duration,
+    pub(crate) watch_gpus: bool,
+    pub(crate) warm_pool_check: bool,
     pub(crate) event_command: Option<PathBuf>,
+    pub(crate) event_webhook: Option<PostUrl>,
     pub(crate) image_pull_behavior: PullBehavior,
     pub(crate) image_limits: ImageLimits,
     pub(crate) image_cleanup: bool,

@@ -1,5 +1,5 @@
-//! The admin socket: `GET /status`, for `batch-node-agent status`, and `POST /order`, for `hold`, `release` and `drain`. It asks the agent's loop, which owns all state, and holds
-//! none of its own. Only the agent's own user may connect.
+//! The admin socket: `GET /status` and `GET /metrics`, for `batch-node-agent status`, and `POST /order`, for `hold`, `release` and
+//! `drain`. It asks the agent's loop, which owns all state, and holds none of its own. Only the agent's own user may connect.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics;
 use super::order::{Asked, Outcome};
 use super::report::StatusReport;
 use super::task;
@@ -70,7 +72,11 @@ impl Admin {
     /// Answers until `stop`, and then removes the socket. A full `requests` counts as a slow answer.
     pub(crate) async fn serve(mut self, requests: mpsc::Sender<AdminRequest>, stop: CancellationToken) {
         let Some(listener) = self.listener.take() else { return };
-        let router = Router::new().route("/status", get(status)).route("/order", post(order)).with_state(requests);
+        let router = Router::new()
+            .route("/status", get(status))
+            .route("/metrics", get(metrics))
+            .route("/order", post(order))
+            .with_state(requests);
         let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = server.await {
             tracing::warn!(error = %chain(&error), "the admin socket is no longer served");
@@ -122,6 +128,13 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
 async fn status(State(requests): State<mpsc::Sender<AdminRequest>>) -> Response {
     match ask(&requests, AdminRequest::Status).await {
         Ok(report) => Json(report).into_response(),
+        Err(why) => unavailable(why),
+    }
+}
+
+async fn metrics(State(requests): State<mpsc::Sender<AdminRequest>>) -> Response {
+    match ask(&requests, AdminRequest::Status).await {
+        Ok(report) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&report)).into_response(),
         Err(why) => unavailable(why),
     }
 }

@@ -30,6 +30,9 @@ pub(crate) struct StatusArgs {
     /// Print the whole report as JSON
     #[arg(long)]
     json: bool,
+    /// Print metrics in Prometheus's text format, such as for the textfile collector of node_exporter
+    #[arg(long, conflicts_with = "json")]
+    metrics: bool,
 }
 
 /// Why there is no report.
@@ -65,6 +68,10 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<()> {
         Some(path) => path,
         None => config::admin_socket(args.config.as_deref(), config::environment())?,
     };
+    if args.metrics {
+        let body = answer(&path, Request::get("/metrics").body(Full::default())).await?;
+        return io::stdout().write_all(&body).context("the metrics cannot be printed");
+    }
     let report = fetch(&path).await?;
     let text = if args.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
