@@ -102,6 +102,8 @@ pub(crate) struct Agent {
     gpus: Arc<GpuFinder>,
     telemetry: telemetry::Telemetry,
     events: mpsc::Sender<Event>,
+    /// For questions that take another turn.
+    questions: mpsc::Sender<AdminRequest>,
     work: TaskTracker,
     stop: CancellationToken,
     exit: Option<ExitStatus>,
@@ -146,6 +148,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
         place: watch::Sender::default(),
         telemetry: telemetry::Telemetry::idle(),
         events,
+        questions: questions.clone(),
         work: TaskTracker::new(),
         stop: stop.clone(),
         exit: None,

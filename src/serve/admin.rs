@@ -36,6 +36,8 @@ pub(crate) enum AdminRequest {
 
 /// How long the loop may take: a person waits for it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// A plan asks AWS first.
+const PLAN_WITHIN: Duration = Duration::from_secs(8);
 
 /// Why the socket cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +142,8 @@ async fn metrics(State(requests): State<mpsc::Sender<AdminRequest>>) -> Response
 }
 
 async fn order(State(requests): State<mpsc::Sender<AdminRequest>>, Json(asked): Json<Asked>) -> Response {
-    match ask(&requests, |answer| AdminRequest::Order(asked, answer)).await {
+    let limit = if matches!(asked, Asked::Plan(_)) { PLAN_WITHIN } else { ANSWER_WITHIN };
+    match ask_within(limit, &requests, |answer| AdminRequest::Order(asked, answer)).await {
         Ok(Ok(outcome)) => Json(outcome).into_response(),
         Ok(Err(why)) => unavailable(&why),
         Err(why) => unavailable(why),
@@ -151,12 +154,20 @@ async fn ask<T>(
     requests: &mpsc::Sender<AdminRequest>,
     question: impl FnOnce(oneshot::Sender<T>) -> AdminRequest,
 ) -> Result<T, &'static str> {
+    ask_within(ANSWER_WITHIN, requests, question).await
+}
+
+async fn ask_within<T>(
+    limit: Duration,
+    requests: &mpsc::Sender<AdminRequest>,
+    question: impl FnOnce(oneshot::Sender<T>) -> AdminRequest,
+) -> Result<T, &'static str> {
     let ask = async {
         let (answer, answered) = oneshot::channel();
         requests.send(question(answer)).await.ok()?;
         answered.await.ok()
     };
-    match timeout(ANSWER_WITHIN, ask).await {
+    match timeout(limit, ask).await {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err("the agent is stopping"),
         Err(_) => Err("the agent is too busy to answer"),

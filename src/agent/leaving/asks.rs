@@ -29,7 +29,7 @@ pub(super) async fn ask(cloud: &Cloud, config: &Config, gpus: &GpuFinder, comman
     })
 }
 
-async fn facts(cloud: &Cloud) -> Result<Facts, ApiFailure> {
+pub(in crate::agent) async fn facts(cloud: &Cloud) -> Result<Facts, ApiFailure> {
     let (group, may_terminate) = tokio::join!(
         autoscaling::facts(&cloud.clients.autoscaling, &cloud.instance),
         ec2::may_terminate(&cloud.clients.ec2, &cloud.instance)

@@ -11,6 +11,7 @@ use std::time::Duration;
 use node_core::{Command, Event, Rung};
 use tracing::Span;
 
+pub(super) use asks::facts;
 pub(super) use deadline::forget as forget_deadline;
 
 use super::Agent;

@@ -52,7 +52,7 @@ pub(crate) enum StatusError {
     Http(#[source] hyper::Error),
     #[error("the question cannot be asked")]
     Request(#[source] http::Error),
-    #[error("the agent gave no answer: {0}")]
+    #[error("the agent cannot do that now: {0}")]
     Refused(String),
     #[error("the agent's report cannot be read; is it of another version?")]
     Unreadable(#[source] serde_json::Error),
@@ -61,7 +61,7 @@ pub(crate) enum StatusError {
 }
 
 /// Longer than the agent gives itself, so that its own explanation arrives.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<()> {
     let path = match args.socket {
