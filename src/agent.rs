@@ -13,15 +13,17 @@ mod leaving;
 mod notice;
 mod orders;
 mod pull;
+mod registration;
 mod roles;
 mod status;
 mod telemetry;
 mod tell;
+mod warm_pool;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use node_core::{Command, EndpointKey, Event, Node, Policy, Save, Timestamp};
+use node_core::{Command, Deadline, EndpointKey, Event, Node, Policy, Save, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +39,7 @@ use crate::serve::credentials::CredentialStore;
 use crate::serve::endpoint::Reach;
 use crate::serve::task::Place;
 use crate::store::{self, Store, StoreError};
-pub(crate) use carry::offer;
+pub(crate) use registration::offer;
 use identify::Cloud;
 
 /// Events taken in one turn: enough that a burst shares a commit, few enough that an operator's question is not kept waiting.
@@ -50,6 +52,9 @@ const QUESTIONS_MAX: usize = 8;
 const COMMIT_RETRY: Duration = Duration::from_secs(2);
 /// What is under way at a stop gets this long to end by itself; a stop must take less than two seconds in all.
 const STOP_GRACE: Duration = Duration::from_millis(300);
+
+/// So long a stop waits for those who are being told of the last steps.
+const STOP_TELLS: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AgentError {
@@ -104,13 +109,17 @@ pub(crate) struct Agent {
     guard: Guard,
     telemetry: telemetry::Telemetry,
     events: mpsc::Sender<Event>,
+    /// For questions that take another turn.
+    questions: mpsc::Sender<AdminRequest>,
     work: TaskTracker,
     stop: CancellationToken,
     exit: Option<ExitStatus>,
     /// What was ordered in this turn, and who waits to hear that it is durable.
     ordered: Vec<orders::Answered>,
     /// Who is told of each step of leaving.
-    listener: tell::Listener,
+    listeners: tell::Listeners,
+    /// When the host will be gone, for the jobs that ask.
+    deadline: Option<Deadline>,
 }
 
 /// Runs the agent until it is stopped or has no reason to go on.
@@ -153,11 +162,13 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
         place: watch::Sender::default(),
         telemetry: telemetry::Telemetry::idle(),
         events,
+        questions: questions.clone(),
         work: TaskTracker::new(),
         stop: stop.clone(),
         exit: None,
         ordered: Vec::new(),
-        listener: tell::Listener::start(config.event_command.clone(), &stop),
+        listeners: tell::Listeners::start(&config),
+        deadline: None,
         config,
     };
     agent.expect_credentials();
@@ -178,7 +189,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
         let _ = tokio::join!(serving, watching);
     };
     // Whatever does not end in time is dropped: every step that mattered is on disk.
-    let _ = tokio::time::timeout(STOP_GRACE, rest).await;
+    let _ = tokio::join!(tokio::time::timeout(STOP_GRACE, rest), agent.listeners.settled(STOP_TELLS));
     Ok(exit)
 }
 
@@ -199,8 +210,11 @@ impl Agent {
         let mut batch = Vec::with_capacity(BUDGET);
         let stop = self.stop.clone();
         let (identified, mut identity) = mpsc::channel(1);
-        let known =
-            self.node.record().map(|r| identify::Known { instance: r.instance.clone(), cluster: r.cluster.clone() });
+        let known = self.node.record().map(|r| identify::Known {
+            instance: r.instance.clone(),
+            cluster: r.cluster.clone(),
+            registered: r.container_instance.is_some(),
+        });
         let config = Arc::clone(&self.config);
         self.work.spawn(identify::run(config, known, identified, self.events.clone(), stop.clone()));
         loop {

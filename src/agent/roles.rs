@@ -29,7 +29,7 @@ impl Agent {
             },
         };
         let ecs = self.cloud.as_ref().map(|cloud| cloud.clients.ecs.clone());
-        View { place: self.place(), tasks, container, ecs }
+        View { place: self.place(), tasks, container, deadline: self.deadline.clone(), ecs }
     }
 
     fn place(&self) -> Place {

@@ -51,6 +51,7 @@ impl Agent {
             unreported: unreported(&node),
             host: report::Host::default(),
             leaving: node.leaving,
+            deliveries: self.listeners.deliveries(),
         };
         let data_dir = self.config.data_dir.clone();
         self.work.spawn(async move {

@@ -87,6 +87,7 @@ fn secrets_are_shown_nowhere() {
         ("ECS_ENGINE_AUTH_TYPE", "docker"),
         ("ECS_ENGINE_AUTH_DATA", auth),
         ("HTTP_PROXY", "http://me:hunter2@proxy:3128"),
+        ("BATCH_NODE_AGENT_EVENT_WEBHOOK", "https://me:hunter2@hooks.example.com/services/hunter2?sig=hunter2"),
     ];
     let (config, effective) = explain(None, variables(&environment)).unwrap();
     assert_ne!(config.registries, HostRegistries::default());

@@ -41,6 +41,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
     Foreign { variable: "ECS_ENABLE_GPU_SUPPORT", key: "gpus", read: go::all_or_none },
     same("ECS_NVIDIA_RUNTIME", "nvidia_runtime"),
     Foreign { variable: "ECS_ENABLE_SPOT_INSTANCE_DRAINING", key: "spot", read: go::drain_or_ignore },
+    Foreign { variable: "ECS_WARM_POOLS_CHECK", key: "warm_pool_check", read: go::boolean },
     same("ECS_AVAILABLE_LOGGING_DRIVERS", "logging_drivers"),
     Foreign { variable: "ECS_DISABLE_DOCKER_HEALTH_CHECK", key: "disable_health_checks", read: go::boolean },
     Foreign { variable: "ECS_DISABLE_METRICS", key: "disable_metrics", read: go::boolean },
@@ -158,7 +159,6 @@ pub(super) const OTHERS: &[(&str, Answer)] = &[
     ("ECS_UPDATES_ENABLED", Moot("updates are the package manager's")),
     ("ECS_UPDATE_DOWNLOAD_DIR", Moot("updates are the package manager's")),
     ("ECS_VOLUME_PLUGIN_CAPABILITIES", Not(YET)),
-    ("ECS_WARM_POOLS_CHECK", Not(YET)),
     ("NONECS_NUM_CONTAINERS_DELETE_PER_CYCLE", Not("containers that are none of this agent's are left alone")),
 ];
 

@@ -27,7 +27,7 @@ use crate::docker::{ContainerLimits, HostRegistries, ImageLimits};
 use crate::guard::BlockImds;
 use crate::host::gpu::GpuChoice;
 use crate::logging::{LogFilter, LogFormat};
-use crate::net::Proxies;
+use crate::net::{PostUrl, Proxies};
 use crate::serve::endpoint::TaskEndpoint;
 use crate::serve::task::Rate;
 use check::check;
@@ -57,11 +57,14 @@ pub(crate) struct Config {
     /// Percent in use.
     pub(crate) disk_full: u8,
     pub(crate) notice_interval: Duration,
+    pub(crate) watch_gpus: bool,
+    pub(crate) warm_pool_check: bool,
     pub(crate) event_command: Option<PathBuf>,
     pub(crate) block_imds: BlockImds,
     /// `None`: no limit.
     pub(crate) container_pids_limit: Option<i64>,
     pub(crate) task_cleanup_jitter: Duration,
+    pub(crate) event_webhook: Option<PostUrl>,
     pub(crate) image_pull_behavior: PullBehavior,
     pub(crate) image_limits: ImageLimits,
     pub(crate) image_cleanup: bool,

@@ -2,6 +2,7 @@
 //! and the websockets go the same way.
 
 mod exempt;
+mod post;
 mod proxy;
 mod reach;
 mod sdk;
@@ -15,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpStream;
 
+pub(crate) use post::{Post, PostUrl};
 pub(crate) use proxy::{Proxies, ProxyUrl};
 
 /// To a server or to a proxy, and with the latter perhaps in TLS.

@@ -100,7 +100,7 @@ fn a_spot_notice_drains_the_host_and_is_written_down_until_it_is_taken_back() {
     agent.status_with("a host that waits to be taken", |s| {
         s["leaving"]["deadline"]["cause"] == "spot" && s["state"]["phase"] == "TERMINATING"
     });
-    let file = agent.file("deadline.json");
+    let file = agent.file("jobs/deadline.json");
     let written: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(written["at_ms"], 4_070_908_800_000_u64);
     assert_eq!(written["kills"], false);

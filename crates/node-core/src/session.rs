@@ -28,6 +28,8 @@ pub(crate) struct Session {
     register_at: Option<Timestamp>,
     register_backoff: Backoff,
     registering: bool,
+    /// Why the last try to register came to nothing.
+    pub(crate) register_error: Option<String>,
     /// This process has registered: calls about the container instance make sense.
     pub(crate) registered: bool,
     /// A session was asked for, and its end has not been heard.
@@ -51,6 +53,7 @@ impl Default for Session {
             register_at: None,
             register_backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             registering: false,
+            register_error: None,
             registered: false,
             connected: false,
             register_next: false,
@@ -118,6 +121,7 @@ impl Node {
         match result {
             Ok(arn) => {
                 self.session.register_backoff.reset();
+                self.session.register_error = None;
                 self.session.inactive = false;
                 if !std::mem::replace(&mut self.session.registered, true) {
                     // Until now nobody could give the host work: that was no idleness.
@@ -179,6 +183,7 @@ impl Node {
     fn retry_registration(&mut self, error: String, now: Timestamp) {
         let delay = self.session.register_backoff.next(&mut self.rng);
         self.session.register_at = Some(now.after(delay));
+        self.session.register_error = Some(error.clone());
         self.commands.push_back(Command::Notice(Notice::ApiRetried {
             call: "RegisterContainerInstance",
             error,

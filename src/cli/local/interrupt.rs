@@ -29,10 +29,13 @@ pub(crate) struct InterruptArgs {
     #[command(flatten)]
     what: What,
     /// What Spot does to the instance
+    // What is announced excludes the rest, and clap does not require what is excluded: hence the conflicts.
     #[arg(long, value_enum, requires = "spot", default_value_t = Action::Terminate, value_name = "ACTION")]
+    #[arg(conflicts_with_all = ["rebalance", "maintenance", "scale_in", "stop", "cancel"])]
     action: Action,
     /// When the maintenance begins
     #[arg(long = "in", requires = "maintenance", default_value = "10m", value_name = "DURATION", value_parser = duration)]
+    #[arg(conflicts_with_all = ["spot", "rebalance", "scale_in", "stop", "cancel"])]
     after: Duration,
 }
 
@@ -220,7 +223,14 @@ mod tests {
 
     #[test]
     fn exactly_one_interruption_is_ordered() {
-        for words in ["", "--spot 2m --rebalance", "--stop --in 5m", "--spot 120", "--maintenance earthquake"] {
+        for words in [
+            "",
+            "--spot 2m --rebalance",
+            "--stop --in 5m",
+            "--rebalance --action stop",
+            "--spot 120",
+            "--maintenance earthquake",
+        ] {
             assert!(parsed(words).is_err(), "{words}");
         }
     }

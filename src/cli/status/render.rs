@@ -26,10 +26,7 @@ pub(super) fn render(report: &StatusReport, now_ms: u64) -> String {
 fn head(report: &StatusReport, now_ms: u64) -> String {
     let StatusReport { agent, instance, state, host, .. } = report;
     let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "not known yet".into());
-    let mut phase = format!("{}, for {}", state.phase, age(now_ms.saturating_sub(state.since_ms)));
-    if let Some(why) = &state.why {
-        phase.push_str(&format!(": {why}"));
-    }
+    let phase = format!("{}, for {}", state.phase, age(now_ms.saturating_sub(state.since_ms)));
     let up = age(now_ms.saturating_sub(agent.started_at_ms));
     let mut rows = vec![
         ("agent", format!("{}, process {}, up {up}", agent.version, agent.pid)),
@@ -38,6 +35,7 @@ fn head(report: &StatusReport, now_ms: u64) -> String {
         ("cluster", known(&instance.cluster)),
         ("container instance", known(&instance.container_instance)),
         ("state", phase),
+        ("alive because", state.why.clone().unwrap_or_else(|| "it does not say".to_owned())),
         ("ACS", if state.acs_connected { "connected" } else { "not connected" }.to_owned()),
         ("docker", state.docker.clone()),
         (
@@ -237,7 +235,8 @@ region              us-east-1
 environment         ce
 cluster             ce_Batch
 container instance  not known yet
-state               Draining, for 3m12s: idle for 10m
+state               Draining, for 3m12s
+alive because       idle for 10m
 ACS                 connected
 docker              up
 host                CPU 51 %, memory 1536 of 7680 MiB, load 0.42, disk 40 %

@@ -20,7 +20,11 @@ impl Node {
         let stuck = self.stuck();
         match self.phase() {
             Phase::Booting => "finding out which instance and cluster this is".to_owned(),
-            Phase::Registering => format!("registering with ECS{because}"),
+            Phase::Registering => {
+                let error = self.session.register_error.as_ref();
+                let error = error.map_or_else(String::new, |error| format!("; {error}"));
+                format!("registering with ECS{because}{error}")
+            }
             Phase::Active => self.why_active(live, now),
             Phase::Draining if self.waits_for_work(now) => {
                 format!("waiting for {live} task(s) to end and be reported{because}{stuck}")
