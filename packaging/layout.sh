@@ -6,7 +6,7 @@ lay_out() {
   local root=$1 binary=$2 unit shell
   install -D -m 755 "$binary" "$root/usr/bin/batch-node-agent"
   strip --strip-unneeded "$root/usr/bin/batch-node-agent"
-  for unit in systemd/*.service systemd/*.path; do
+  for unit in systemd/*.service systemd/*.path systemd/*.slice; do
     install -D -m 644 "$unit" "$root/usr/lib/systemd/system/${unit##*/}"
   done
   install -D -m 644 systemd/batch-node-agent.sysusers "$root/usr/lib/sysusers.d/batch-node-agent.conf"

@@ -16,6 +16,9 @@ const RUN_LIMIT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// What the program inherits but for these: nothing of it needs the host's credentials for registries.
+const SECRETS: [&str; 2] = ["BATCH_NODE_AGENT_REGISTRY_AUTH_DATA", "ECS_ENGINE_AUTH_DATA"];
+
 /// `None`: nobody listens.
 #[derive(Clone)]
 pub(super) struct Listener(Option<mpsc::Sender<String>>);
@@ -56,7 +59,9 @@ async fn tell(command: &Path, step: &str) {
 }
 
 async fn run(command: &Path, step: &str) -> Result<(), String> {
-    let mut child = Command::new(command)
+    let mut command = Command::new(command);
+    withhold(&mut command);
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -69,6 +74,12 @@ async fn run(command: &Path, step: &str) -> Result<(), String> {
     }
     let status = child.wait().await.map_err(|error| error.to_string())?;
     if status.success() { Ok(()) } else { Err(status.to_string()) }
+}
+
+fn withhold(command: &mut Command) {
+    for name in SECRETS {
+        command.env_remove(name);
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +102,17 @@ mod tests {
         let hook = script(dir.path(), &format!("cat > {}", out.display()));
         run(&hook, "{\"what\":\"drain\"}").await.unwrap();
         assert_eq!(std::fs::read_to_string(out).unwrap(), "{\"what\":\"drain\"}");
+    }
+
+    #[tokio::test]
+    async fn the_program_is_not_given_the_hosts_credentials_for_registries() {
+        let mut command = Command::new("env");
+        for name in SECRETS {
+            command.env(name, "hunter2");
+        }
+        withhold(&mut command);
+        let said = command.output().await.unwrap().stdout;
+        assert!(!String::from_utf8_lossy(&said).contains("hunter2") && !said.is_empty());
     }
 
     #[tokio::test]
