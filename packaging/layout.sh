@@ -26,7 +26,7 @@ lay_out() {
 
 lay_out_units() {
   local root=$1 unit
-  for unit in systemd/*.{service,path,socket,timer,target}; do
+  for unit in systemd/*.{service,path,slice,socket,timer,target}; do
     [ ! -f "$unit" ] || install -D -m 644 "$unit" "$root/usr/lib/systemd/system/${unit##*/}"
   done
   install -D -m 644 systemd/batch-node-agent.sysusers "$root/usr/lib/sysusers.d/batch-node-agent.conf"

@@ -181,9 +181,10 @@ impl Agent {
                     let mut container = container;
                     let confinement = match guard.admit().await {
                         Ok(confinement) => confinement,
+                        // Not the job's fault: it waits, as it waits for Docker.
                         Err(text) => {
-                            let refusal = OpFailure::Refused { name: "HostConfigError", text };
-                            return Some(Event::Created(name, Err(refusal)));
+                            guard.look_again();
+                            return Some(Event::Created(name, Err(OpFailure::Unreachable(text))));
                         }
                     };
                     if let Some(gpu) = gpus.missing(&container.gpus).await {
@@ -193,7 +194,7 @@ impl Agent {
                     }
                     let result = match environment::complete(&docker, &task, &mut container, &given).await {
                         Ok(secrets) => {
-                            let made = docker.create(&task, &container, &name, &cluster, confinement.as_ref()).await;
+                            let made = docker.confining(confinement).create(&task, &container, &name, &cluster).await;
                             made.map_err(|failure| secrets.redact(failure))
                         }
                         Err(refusal) => Err(refusal),

@@ -107,6 +107,9 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
         args.node_gpus == 0 || args.max_nodes == 1,
         "--node-gpus needs --max-nodes 1: nodes share this machine's GPUs"
     );
+    if let Some(warning) = exposure(args.listen) {
+        say(&warning);
+    }
     let data = DataDir::make(args.data_dir.as_deref())?;
     let config = PlaneConfig {
         listen: args.listen,
@@ -142,6 +145,12 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
     say("stopping: nodes and containers are taken down");
     plane.shutdown().await;
     result
+}
+
+/// The plane takes any credentials and runs what it is given, with any mount: whoever reaches it is root here.
+fn exposure(listen: SocketAddr) -> Option<String> {
+    let reached = (!listen.ip().is_loopback()).then_some(listen)?;
+    Some(format!("WARNING: whoever reaches {reached} over the network can run anything on this machine, as root"))
 }
 
 /// A compute environment, a queue and a job definition to begin with.
@@ -246,5 +255,17 @@ impl Drop for DataDir {
         {
             tracing::warn!(%error, path = %self.path.display(), "cannot remove the temporary data directory");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plane_that_others_can_reach_says_so() {
+        assert_eq!(exposure("127.0.0.1:8700".parse().unwrap()), None);
+        assert_eq!(exposure("[::1]:8700".parse().unwrap()), None);
+        assert!(exposure("0.0.0.0:8700".parse().unwrap()).unwrap().starts_with("WARNING"));
     }
 }

@@ -12,6 +12,7 @@ use super::failure::{self, limited};
 use super::images::ImageLimits;
 use super::pulls::Pulls;
 use super::transport::Endpoint;
+use crate::guard::Confinement;
 
 /// amazon-ecs-agent's limit of a version call (agent/dockerclient/timeout.go).
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
@@ -59,6 +60,7 @@ pub(crate) struct Docker {
     pub(super) gpu_runtime: Arc<str>,
     /// Processes that a container may have; `None` is as many as Docker allows.
     pub(super) pids_limit: Option<i64>,
+    pub(super) confinement: Option<Confinement>,
     own_starts: Arc<Mutex<BTreeSet<DockerName>>>,
 }
 
@@ -91,6 +93,7 @@ impl Docker {
             container_limits: ContainerLimits::default(),
             gpu_runtime: GPU_RUNTIME.into(),
             pids_limit: None,
+            confinement: None,
             own_starts: Arc::default(),
         })
     }
@@ -108,6 +111,12 @@ impl Docker {
     #[must_use]
     pub(crate) fn with_pids_limit(self, pids_limit: Option<i64>) -> Self {
         Self { pids_limit, ..self }
+    }
+
+    /// For containers that the rules of [`crate::guard`] are to know.
+    #[must_use]
+    pub(crate) fn confining(self, confinement: Option<Confinement>) -> Self {
+        Self { confinement, ..self }
     }
 
     /// Why this daemon cannot give GPUs to containers; `None` if it can.

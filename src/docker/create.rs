@@ -9,7 +9,6 @@ use node_core::{ContainerSpec, DockerId, DockerName, Observation, OpFailure, Run
 
 use super::failure::{limited, names, status};
 use super::{Docker, body, labels, observe};
-use crate::guard::Confinement;
 use body::OfHost;
 
 /// Docker holds a name from the moment a create begins, but shows the container only when that is done. After a crash the
@@ -26,10 +25,10 @@ impl Docker {
         container: &ContainerSpec,
         name: &DockerName,
         cluster: &str,
-        confinement: Option<&Confinement>,
     ) -> Result<Observation, OpFailure> {
         let body = {
-            let host = OfHost { gpu_runtime: &self.gpu_runtime, pids_limit: self.pids_limit, confinement };
+            let (pids_limit, confinement) = (self.pids_limit, self.confinement.as_ref());
+            let host = OfHost { gpu_runtime: &self.gpu_runtime, pids_limit, confinement };
             body::create_body(task, container, cluster, &host)?
         };
         limited("created", self.container_limits.create, self.create_or_adopt(&task.arn, name, body)).await

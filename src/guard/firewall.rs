@@ -53,6 +53,12 @@ async fn set(family: Family, jump: &Jump, text: &str) -> Result<(), String> {
 }
 
 async fn remove(family: Family, jump: &Jump) -> Result<(), String> {
+    // To list takes the rights that to delete takes, and without them all looks as if nothing were there.
+    let listed = run(family.program, &["-w", LOCK_SECONDS, "-t", jump.table, "-S", jump.chain]).await;
+    let listed = listed.map_err(|error| missing(family.program, &error))?;
+    if !listed.status.success() {
+        return Err(refused(family.program, &complaint(&listed)));
+    }
     // More than one, where somebody put back what was saved.
     while act(family, jump, "-C").await?.is_ok() {
         act(family, jump, "-D").await?.map_err(|said| refused(family.program, &said))?;

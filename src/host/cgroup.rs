@@ -161,7 +161,9 @@ mod tests {
 
     #[test]
     fn version_2_under_either_driver() {
-        for place in ["docker/abc", "system.slice/docker-abc.scope"] {
+        for place in
+            ["docker/abc", "system.slice/docker-abc.scope", "batchjobs/abc", "batchjobs.slice/docker-abc.scope"]
+        {
             let at = |file: &str| format!("{place}/{file}");
             let seen = usage(&[
                 ("cgroup.controllers", "cpu memory\n"),

@@ -226,6 +226,8 @@ pub(crate) mod sample {
                 since_ms: 4_000_000,
                 why: Some("idle for 10m".into()),
                 acs_connected: true,
+                other_agents_containers: 0,
+                imds_for_jobs: None,
                 docker: "up".into(),
             },
             tasks: vec![running, stopping],

@@ -7,7 +7,7 @@ use crate::command::{Command, Notice, PullMode};
 use crate::container::{Op, Stage};
 use crate::fault::{self, Fault};
 use crate::ids::{DockerName, ExitCode, TaskArn};
-use crate::node::{Node, Policy, PullBehavior};
+use crate::node::{Node, PullBehavior};
 use crate::roles::RoleKind;
 use crate::spec::{Condition, ContainerSpec, Dependency};
 use crate::task::{Task, TaskRecord};

@@ -12,6 +12,9 @@ use super::Failure;
 const RUN_LIMIT: Duration = Duration::from_secs(30);
 pub(super) const TRIES: u32 = 3;
 
+/// What the program inherits but for these: nothing of it needs the host's credentials for registries.
+const SECRETS: [&str; 2] = ["BATCH_NODE_AGENT_REGISTRY_AUTH_DATA", "ECS_ENGINE_AUTH_DATA"];
+
 /// The program's path.
 pub(super) struct Hook(pub(super) PathBuf);
 
@@ -26,7 +29,9 @@ impl Hook {
     }
 
     async fn run_once(&self, step: &str) -> Result<(), String> {
-        let mut child = Command::new(&self.0)
+        let mut command = Command::new(&self.0);
+        withhold(&mut command);
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -39,6 +44,12 @@ impl Hook {
         }
         let status = child.wait().await.map_err(|error| error.to_string())?;
         if status.success() { Ok(()) } else { Err(status.to_string()) }
+    }
+}
+
+fn withhold(command: &mut Command) {
+    for name in SECRETS {
+        command.env_remove(name);
     }
 }
 
@@ -63,6 +74,17 @@ mod tests {
         let hook = script(dir.path(), &format!("cat > {}", out.display()));
         hook.run("{\"what\":\"drain\"}").await.unwrap();
         assert_eq!(std::fs::read_to_string(out).unwrap(), "{\"what\":\"drain\"}");
+    }
+
+    #[tokio::test]
+    async fn the_program_is_not_given_the_hosts_credentials_for_registries() {
+        let mut command = Command::new("env");
+        for name in SECRETS {
+            command.env(name, "hunter2");
+        }
+        withhold(&mut command);
+        let said = command.output().await.unwrap().stdout;
+        assert!(!String::from_utf8_lossy(&said).contains("hunter2") && !said.is_empty());
     }
 
     #[tokio::test]

@@ -283,6 +283,17 @@ Not reported to ECS yet:
     }
 
     #[test]
+    fn what_jobs_reach_and_who_else_is_here_is_told_where_there_is_something_to_tell() {
+        let mut report = sample::report();
+        report.state.imds_for_jobs = Some("blocked for jobs".into());
+        report.state.other_agents_containers = 2;
+        let text = render(&report, 4_192_000);
+        assert!(text.contains("IMDS                blocked for jobs\n"), "{text}");
+        assert!(text.contains("another ECS agent   2 containers run here"), "{text}");
+        assert!(!render(&sample::report(), 4_192_000).contains("IMDS"));
+    }
+
+    #[test]
     fn a_node_without_work_says_so() {
         let mut report = sample::report();
         report.tasks.clear();
