@@ -106,7 +106,8 @@ make_deb() {
     sed "s/@UNITS@/$(enabled_units)/" "packaging/deb/$script" >"$control/$script"
     chmod 755 "$control/$script"
   done
-  dpkg-deb --root-owner-group "${compression[@]}" --build "$root" "$package" >/dev/null
+  # Several threads would pack otherwise than one does.
+  DPKG_DEB_THREADS_MAX=1 dpkg-deb --root-owner-group "${compression[@]}" --build "$root" "$package" >/dev/null
   say "made $package"
 }
 

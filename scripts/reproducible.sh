@@ -36,7 +36,7 @@ make() {
   git archive HEAD | tar -x --touch -C "$root"
   CARGO_HOME=$2 build_release "$root" "$root/target" >/dev/null
   cp "$root/target/release/batch-node-agent" "$out/"
-  if grep -aqF -e "$root" -e "$2" -e "$HOME/" "$out/batch-node-agent"; then die "the binary names folders of this machine"; fi
+  if grep -aqF -e "$root" -e "$2" -e "$HOME/." "$out/batch-node-agent"; then die "the binary names folders of this machine"; fi
   (cd "$root" && scripts/package.sh --binary "$out/batch-node-agent" --out "$out")
 }
 

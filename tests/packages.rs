@@ -101,6 +101,7 @@ impl Host {
         assert_eq!(unset.status.code(), Some(5));
         let told = String::from_utf8_lossy(&unset.stderr);
         assert!(told.contains("a mistake") && told.contains("neither `compute_environment` nor `cluster`"), "{told}");
+        self.said("source /usr/share/bash-completion/completions/batch-node-agent.bash; complete -p batch-node-agent");
         for file in [
             "/usr/share/man/man1/batch-node-agent-drain.1.gz",
             "/usr/share/bash-completion/completions/batch-node-agent.bash",
@@ -229,9 +230,10 @@ fn packages_are_installed_where_no_systemd_runs() {
     let packages = Packages::make();
     let image = succeeded(Command::new("scripts/root.sh").arg("host").output().unwrap());
     let volume = format!("{}:/packages:ro", packages.folder.path().display());
-    for install in
-        ["dpkg --install /packages/*_0.0.1_*.deb", "rpm --force-debian --nodeps --install /packages/*-0.0.1-1.*.rpm"]
-    {
+    for install in [
+        "apt-get install --quiet --yes --no-install-recommends /packages/*_0.0.1_*.deb",
+        "rpm --force-debian --nodeps --install /packages/*-0.0.1-1.*.rpm",
+    ] {
         let script = format!("{install} && systemctl is-enabled {UNIT} && stat -c '%a %U:%G' {CONFIG}");
         let run = ["run", "--rm", "--network", "none", "--volume", &volume, image.trim(), "sh", "-c", &script];
         let said = docker::docker(&run);

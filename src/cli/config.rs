@@ -35,7 +35,9 @@ pub(crate) fn run(args: ConfigArgs) -> ExitStatus {
     match config::explain(args.config.as_deref(), config::environment()) {
         // Any other mistake is told by the start, which fails on it.
         Err(error) if args.is_set && error.is_unset() => {
-            eprintln!("batch-node-agent: neither `compute_environment` nor `cluster` is set: there is nothing to do yet");
+            eprintln!(
+                "batch-node-agent: neither `compute_environment` nor `cluster` is set: there is nothing to do yet"
+            );
             ExitStatus::Failed
         }
         _ if args.is_set => ExitStatus::Clean,
