@@ -3,7 +3,7 @@
 # scripts/reproducible.sh.
 
 # The oldest glibc among the systems that are served: Amazon Linux 2023's. Debian 12 and Ubuntu 22.04 have newer ones.
-readonly GLIBC_MAX=2.34
+readonly GLIBC_MAX=${GLIBC_MAX:-2.34}
 
 # build_release SOURCE FOLDER: prints the binary's path. Without the embedded plane, which no host of a fleet needs. The
 # same source gives the same bytes wherever it lies: each path of this machine is written as a short name.
@@ -46,6 +46,6 @@ check_glibc() {
   newest=$(readelf --version-info --wide "$1" | grep -v 'Flags: WEAK' | grep -o 'Name: GLIBC_[0-9.]*' | sort -uV | tail -n 1)
   newest=${newest#*_}
   [ "$(printf '%s\n' "$newest" "$GLIBC_MAX" | sort -V | tail -n 1)" = "$GLIBC_MAX" ] ||
-    die "$1 needs glibc $newest; Amazon Linux 2023 has $GLIBC_MAX. Link it against that one: scripts/package.sh --target $(uname -m)-unknown-linux-gnu"
+    die "$1 needs glibc $newest, and the oldest system that is served has $GLIBC_MAX. Link it against that one: scripts/package.sh --target $(uname -m)-unknown-linux-gnu"
   say "needs glibc $newest or newer"
 }

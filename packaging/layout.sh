@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # What a package installs, and where: sourced by scripts/package.sh.
 
-# lay_out FLAVOUR ROOT BINARY GENERATOR: the tree of a deb or an rpm, every file with the same date. GENERATOR is the same
-# program for this machine: it writes man pages, completions and the first configuration.
+# lay_out FLAVOUR ROOT BINARY GENERATOR NOTICES: the tree of a deb or an rpm, every file with the same date. GENERATOR is the
+# same program for this machine: it writes man pages, completions and the first configuration. NOTICES are the licences of
+# the libraries in the binary.
 lay_out() {
-  local flavour=$1 root=$2 binary=$3 generator=$4 doc=$2/usr/share/doc/batch-node-agent
+  local flavour=$1 root=$2 binary=$3 generator=$4 notices=$5 doc=$2/usr/share/doc/batch-node-agent
   install -D -m 755 "$binary" "$root/usr/bin/batch-node-agent"
   lay_out_units "$root"
   install -d -m 755 "$root/etc/batch-node-agent" "$doc"
@@ -15,6 +16,7 @@ lay_out() {
   gzip -9n "$root"/usr/share/man/man1/*.1
   lay_out_completions "$flavour" "$root/usr/share" "$generator"
   install -m 644 README.md CHANGELOG.md docs/*.md "$doc/"
+  gzip -9nc "$notices" >"$doc/licences-of-libraries.gz"
   if [ "$flavour" = deb ]; then
     install -m 644 packaging/deb/copyright "$doc/copyright"
   else

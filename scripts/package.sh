@@ -30,6 +30,7 @@ main() {
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   stripped "$binary" "$work/binary"
+  scripts/sbom.py --target "$target" --version "$version" --notices >"$work/notices"
   make_deb
   make_rpm
   scripts/sbom.py --target "$target" --version "$version" >"$out/batch-node-agent-$version.$(rpm_arch).cdx.json"
@@ -95,7 +96,7 @@ make_deb() {
   local root=$work/deb control=$work/deb/DEBIAN package script size compression=(-Zxz -z6)
   package=$out/batch-node-agent_${version}_$(deb_arch).deb
   [ $fast = no ] || compression=(-Zgzip -z1)
-  lay_out deb "$root" "$work/binary" "$generator"
+  lay_out deb "$root" "$work/binary" "$generator" "$work/notices"
   size=$(du -sk --apparent-size "$root" | cut -f1)
   mkdir "$control"
   sed "s/@VERSION@/$version/; s/@ARCH@/$(deb_arch)/; s/@SIZE@/$size/; s/@GLIBC@/$GLIBC_MAX/" packaging/deb/control.in >"$control/control"
@@ -105,7 +106,8 @@ make_deb() {
     sed "s/@UNITS@/$(enabled_units)/" "packaging/deb/$script" >"$control/$script"
     chmod 755 "$control/$script"
   done
-  dpkg-deb --root-owner-group "${compression[@]}" --build "$root" "$package" >/dev/null
+  # Several threads would pack otherwise than one does.
+  DPKG_DEB_THREADS_MAX=1 dpkg-deb --root-owner-group "${compression[@]}" --build "$root" "$package" >/dev/null
   say "made $package"
 }
 
@@ -113,7 +115,7 @@ make_rpm() {
   local root=$work/rpm spec=$work/batch-node-agent.spec payload=w19.zstdio package
   package=batch-node-agent-$version-1.$(rpm_arch).rpm
   [ $fast = no ] || payload=w1.gzdio
-  lay_out rpm "$root" "$work/binary" "$generator"
+  lay_out rpm "$root" "$work/binary" "$generator" "$work/notices"
   sed -e "s|@VERSION@|$version|; s|@GLIBC@|$GLIBC_MAX|; s|@TREE@|$root|; s|@UNITS@|$(enabled_units)|" \
     -e '/@SYSUSERS@/ { r systemd/batch-node-agent.sysusers
       d }' packaging/rpm/batch-node-agent.spec.in >"$spec"

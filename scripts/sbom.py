@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Prints what is in the binary as CycloneDX 1.5: each crate with its version, licence, checksum and own dependencies.
+"""Prints what is in the binary as CycloneDX 1.5: each crate with its version, licence, checksum and own dependencies; or, with
+--notices, the licences themselves, as their authors ask for.
 
 The same Cargo.lock gives the same bytes. What only tests, build scripts and macros use is not in the binary, nor in the list;
 what the compiler itself runs to make the binary (procedural macros) is, for it wrote part of the code.
@@ -8,6 +9,7 @@ what the compiler itself runs to make the binary (procedural macros) is, for it 
 import argparse
 import hashlib
 import json
+import pathlib
 import re
 import subprocess
 import uuid
@@ -19,14 +21,25 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--target", required=True, help="the triple that the binary is for")
     options.add_argument("--version", required=True, help="the version of the package")
+    options.add_argument("--notices", action="store_true", help="print the licences' texts instead")
     options = options.parse_args()
     metadata = cargo_metadata(options.target)
     packages = {package["id"]: package for package in metadata["packages"]}
     links = dependencies(metadata)
     root = next(id for id, package in packages.items() if package["name"] == ROOT)
     held = reachable(root, links)
+    if options.notices:
+        print(notices([packages[id] for id in held - {root}]))
+        return
+    bom = described(packages, links, root, held, options)
+    digest = hashlib.sha256(json.dumps(bom, sort_keys=True).encode()).hexdigest()
+    bom["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest)}"
+    print(json.dumps(bom, indent=1, sort_keys=True))
+
+
+def described(packages, links, root, held, options):
     sums = checksums()
-    bom = {
+    return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
@@ -45,9 +58,19 @@ def main():
             key=lambda part: part["ref"],
         ),
     }
-    digest = hashlib.sha256(json.dumps(bom, sort_keys=True).encode()).hexdigest()
-    bom["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest)}"
-    print(json.dumps(bom, indent=1, sort_keys=True))
+
+
+def notices(packages):
+    """Each licence's text once, under the names of the crates that came with it."""
+    crates_of = {}
+    for package in packages:
+        folder = pathlib.Path(package["manifest_path"]).parent
+        for file in sorted(folder.iterdir()):
+            if re.match(r"(?i)(un)?licen[cs]e|copying|copyright|notice", file.name) and file.is_file():
+                text = "\n".join(line.rstrip() for line in file.read_text(errors="replace").strip().splitlines())
+                crates_of.setdefault(text, set()).add(f"{package['name']} {package['version']}")
+    parts = sorted((sorted(crates), text) for text, crates in crates_of.items())
+    return "\n\n".join(f"{'=' * 100}\n{', '.join(crates)}\n{'=' * 100}\n{text}" for crates, text in parts)
 
 
 def cargo_metadata(target):
@@ -97,7 +120,7 @@ def component(package, sums):
     }
     if package["license"]:
         # Old crates part alternatives with a slash, which is no SPDX expression.
-        found["licenses"] = [{"expression": package["license"].replace("/", " OR ")}]
+        found["licenses"] = [{"expression": re.sub(r"\s*/\s*", " OR ", package["license"])}]
     if package["repository"]:
         found["externalReferences"] = [{"type": "vcs", "url": package["repository"]}]
     if sum := sums.get((package["name"], package["version"])):

@@ -16,6 +16,7 @@ cd "$(dirname "$0")/.."
 . scripts/common.sh
 
 readonly AWSCLI=awscli==1.46.3 BOTO3=boto3==1.44.5
+readonly DENY=cargo-deny@0.20.2
 readonly ZIGBUILD=cargo-zigbuild==0.24.0 ZIG=ziglang==0.17.1
 readonly APT_SECONDS=900 DOCKERD_SECONDS=60 DOCKERD_LOG=/var/log/dockerd.log
 
@@ -80,6 +81,15 @@ ensure_target() {
   ! rustup target list --installed | grep -qxF "$1" || return 0
   say "installing Rust's library for $1"
   rustup target add "$1" >&2
+}
+
+# As a debug build, which takes half the time.
+ensure_deny() {
+  [ "$(target/tools/bin/cargo-deny --version 2>/dev/null)" != "${DENY/@/ }" ] || return 0
+  say "building $DENY, once"
+  CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --no-default-features --root target/tools \
+    --target-dir target/tools/build "$DENY"
+  rm -rf target/tools/build
 }
 
 ensure_docker() {

@@ -92,6 +92,8 @@ impl Host {
     fn is_installed_and_waits(&self) {
         assert_eq!(self.word(&format!("systemctl is-enabled {UNIT}")), "enabled");
         assert_eq!(self.word(&format!("systemctl is-active {UNIT}")), "inactive", "an installation starts nothing");
+        self.said(&format!("systemctl start {UNIT}"));
+        assert_eq!(self.word(&format!("systemctl is-active {UNIT}")), "inactive", "nor does a boot, untold");
         assert_eq!(self.said("systemctl --failed --no-legend"), "");
         assert_eq!(self.said(&format!("stat -c '%a %U:%G' {CONFIG}")), "640 root:batch-node-agent");
         assert_eq!(self.said("batch-node-agent --version"), format!("batch-node-agent {}", env!("CARGO_PKG_VERSION")));
@@ -99,6 +101,7 @@ impl Host {
         assert_eq!(unset.status.code(), Some(5));
         let told = String::from_utf8_lossy(&unset.stderr);
         assert!(told.contains("a mistake") && told.contains("neither `compute_environment` nor `cluster`"), "{told}");
+        self.said("source /usr/share/bash-completion/completions/batch-node-agent.bash; complete -p batch-node-agent");
         for file in [
             "/usr/share/man/man1/batch-node-agent-drain.1.gz",
             "/usr/share/bash-completion/completions/batch-node-agent.bash",
@@ -227,9 +230,10 @@ fn packages_are_installed_where_no_systemd_runs() {
     let packages = Packages::make();
     let image = succeeded(Command::new("scripts/root.sh").arg("host").output().unwrap());
     let volume = format!("{}:/packages:ro", packages.folder.path().display());
-    for install in
-        ["dpkg --install /packages/*_0.0.1_*.deb", "rpm --force-debian --nodeps --install /packages/*-0.0.1-1.*.rpm"]
-    {
+    for install in [
+        "apt-get install --quiet --yes --no-install-recommends /packages/*_0.0.1_*.deb",
+        "rpm --force-debian --nodeps --install /packages/*-0.0.1-1.*.rpm",
+    ] {
         let script = format!("{install} && systemctl is-enabled {UNIT} && stat -c '%a %U:%G' {CONFIG}");
         let run = ["run", "--rm", "--network", "none", "--volume", &volume, image.trim(), "sh", "-c", &script];
         let said = docker::docker(&run);
@@ -252,4 +256,16 @@ fn the_same_binary_makes_the_same_packages() {
         assert_eq!(one.file_name(), other.file_name());
         assert!(std::fs::read(one).unwrap() == std::fs::read(other).unwrap(), "{} differs", one.display());
     }
+}
+
+/// Amazon Linux 2023's glibc is 2.34; every package that these tests make was held against that.
+#[test]
+fn a_binary_that_needs_a_newer_glibc_is_not_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new("scripts/package.sh");
+    command.args(["--fast", "--binary", BINARY, "--out"]).arg(folder.path());
+    let output = command.env("GLIBC_MAX", "2.17").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("the oldest system that is served has 2.17"), "{told}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

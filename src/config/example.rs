@@ -95,7 +95,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::tests::variables;
-    use super::super::{Config, load};
+    use super::super::{Config, explain};
     use super::*;
 
     const HOME: &str = "compute_environment = \"ce\"";
@@ -113,7 +113,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, file).unwrap();
-        load(Some(Path::new(&path)), variables(&[])).map_err(|error| error.to_string())
+        let read = explain(Some(Path::new(&path)), variables(&[]));
+        read.map(|(config, _)| config).map_err(|error| error.to_string())
     }
 
     #[test]
