@@ -1,30 +1,26 @@
 #!/usr/bin/env bash
-# The templates are well-formed and valid. Debian's Packer (1.6.6) knows neither `required_plugins` nor some arguments of
-# amazon-ebs: it is given a copy without them, and what it does not see must at least demand IMDSv2.
+# The template is well-formed and valid, for each system and variant; what Debian's Packer does not know must at least demand
+# IMDSv2.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
-export CHECKPOINT_DISABLE=1
+. scripts/bake/template.sh
 
 main() {
-  local copy old
+  local copy gpu
   scripts/setup.sh packer
   packer fmt -check -diff packer
-  [ "$(grep -c 'http_tokens *= "required"' packer/sources.pkr.hcl)" = "$(grep -c '^source "amazon-ebs"' packer/sources.pkr.hcl)" ] ||
-    die "each amazon-ebs source must have http_tokens = \"required\""
+  # The one for instances of the AMI, the other for the machine that it is built on.
+  grep -q 'imds_support *= "v2.0"' packer/sources.pkr.hcl || die "the AMI must be registered with imds_support = \"v2.0\""
+  grep -q 'http_tokens *= "required"' packer/sources.pkr.hcl || die "amazon-ebs must have http_tokens = \"required\""
   copy=$(mktemp -d)
   # shellcheck disable=SC2064  # the path as it is now
   trap "rm -rf '$copy'" EXIT
-  cp -r packer "$copy/"
-  mkdir -p "$copy/target/package"
-  old=$(packer version | sed -n '1s/^Packer v1\.\([0-9]*\).*/\1/p')
-  if [ "$old" -lt 7 ]; then strip "$copy/packer"; else (cd "$copy/packer" && packer init .); fi
-  (cd "$copy/packer" && AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none packer validate .)
-}
-
-strip() {
-  rm "$1/plugins.pkr.hcl"
-  sed -i '/packer 1.7 and newer: begin/,/packer 1.7 and newer: end/d' "$1/sources.pkr.hcl"
+  copy_template "$copy"
+  export AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none
+  for gpu in false true; do
+    (cd "$copy/packer" && packer validate -var "gpu=$gpu" -var 'extra_scripts=["scripts/10-settle.sh"]' .)
+  done
 }
 
 main "$@"

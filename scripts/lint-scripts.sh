@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh lint
-mapfile -t scripts < <(git ls-files --cached --others --exclude-standard | xargs -r grep -lE '^#!/(usr/bin/env bash|bin/(ba)?sh)' --)
+mapfile -t scripts < <(git ls-files --cached --others --exclude-standard -- ':!*.md' | xargs -r grep -lE '^#!/(usr/bin/env bash|bin/(ba)?sh)' --)
 exec shellcheck --external-sources --source-path=SCRIPTDIR --source-path=. "${scripts[@]}"

@@ -17,6 +17,7 @@ readonly MAKE_SECONDS=900 BOOT_SECONDS=120
 main() {
   local kind=${1:-}
   case "$kind" in
+    first-process) first_process ;;
     debian) ensure debian "$DEBIAN" ;;
     host) ensure host "$HOST" ;;
     boot)

@@ -1,19 +1,26 @@
 #!/usr/bin/env bash
-# Docker Engine, with what a Batch host needs of it: containers that outlive a restart of dockerd, and logs that do not fill
-# the disk.
+# Docker Engine, with what a host of AWS Batch needs of it; files/daemon.json says what, docs/ami.md why. One's own settings
+# go into that file: the one of the base image is replaced.
 set -euo pipefail
+# shellcheck source=packer/files/lib.sh
+. /var/tmp/bake/files/lib.sh
 
-if ! command -v dockerd >/dev/null; then
-  if command -v dnf >/dev/null; then
-    dnf install -y docker
-  else
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends docker.io ca-certificates iptables
-  fi
-fi
+case "$family" in
+  amazon) install_packages docker ;;
+  debian)
+    install_packages docker.io ca-certificates iptables
+    # From Debian 13 on the client is a package of its own.
+    command -v docker >/dev/null || install_packages docker-cli
+    ;;
+esac
+
+# Amazon's package gives dockerd a limit on its command line, and dockerd refuses one that is in its file as well.
+if [ -e /etc/sysconfig/docker ]; then sed -i -E 's/ ?--default-ulimit[= ]nofile=[0-9:]+//' /etc/sysconfig/docker; fi
+
+[[ "${NOFILE:?}" =~ ^[0-9]+:[0-9]+$ ]] || die "nofile is $NOFILE, not soft:hard"
 install -d -m 755 /etc/docker
-[ -e /etc/docker/daemon.json ] || install -m 644 /tmp/bake/files/daemon.json /etc/docker/daemon.json
-install -D -m 644 /tmp/bake/files/docker-limits.conf /etc/systemd/system/docker.service.d/10-batch.conf
-systemctl enable docker.service
-if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl restart docker.service; fi
+sed "s/\"@SOFT@\"/${NOFILE%:*}/; s/\"@HARD@\"/${NOFILE#*:}/" "$bake/files/daemon.json" >/etc/docker/daemon.json
+chmod 644 /etc/docker/daemon.json
+systemctl enable -q docker.service containerd.service
+systemctl restart docker.service
+docker version --format 'Docker {{.Server.Version}}'

@@ -1,9 +1,18 @@
 #!/usr/bin/env bash
-# Two agents on one host would register it twice. amazon-ecs-agent is removed, and masked should something bring it back;
-# its state in /var/lib/ecs is left alone.
+# Two agents would register the host twice. amazon-ecs-agent goes, and is masked should something bring it back. What stands
+# in /etc/ecs/ecs.config stays: batch-node-agent reads it.
 set -euo pipefail
+# shellcheck source=packer/files/lib.sh
+. /var/tmp/bake/files/lib.sh
 
-if command -v dnf >/dev/null && rpm -q ecs-init >/dev/null 2>&1; then dnf remove -y ecs-init; fi
-if command -v dpkg >/dev/null && dpkg -s amazon-ecs-init >/dev/null 2>&1; then apt-get remove -y -qq amazon-ecs-init; fi
-systemctl mask ecs.service
-if command -v docker >/dev/null && docker info >/dev/null 2>&1; then docker image rm amazon/amazon-ecs-agent 2>/dev/null || true; fi
+for package in ecs-init amazon-ecs-init; do
+  if installed "$package"; then
+    systemctl stop ecs.service || true
+    remove_packages "$package"
+  fi
+done
+systemctl daemon-reload
+switch_off ecs.service
+docker container rm --force ecs-agent >/dev/null 2>&1 || true
+for image in $(docker image ls --quiet amazon/amazon-ecs-agent); do docker image rm --force "$image" >/dev/null; done
+rm -rf /var/cache/ecs
