@@ -99,20 +99,11 @@ impl Agent {
     }
 }
 
-/// What stood at the last look: only what stood can vanish. At the first look all may have stood, for the agent may have been told
-/// of it before its restart.
+/// What stood at the last look: only what stood can vanish.
+#[derive(Default)]
 struct Watch {
     standing: BTreeSet<Source>,
-    /// The scale-in was told with its hook, which does not change.
-    hook_told: bool,
     hook_tries: u32,
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        let standing = BTreeSet::from([Source::Spot, Source::Rebalance, Source::Maintenance, Source::ScaleIn]);
-        Self { standing, hook_told: false, hook_tries: 0 }
-    }
 }
 
 impl Watch {
@@ -120,17 +111,12 @@ impl Watch {
         let mut seen = notices::look(&cloud.imds, now).await;
         match notices::scaled_in(&cloud.imds).await {
             Some(false) => {
-                (self.hook_told, self.hook_tries) = (false, 0);
+                self.hook_tries = 0;
                 seen.push((Source::ScaleIn, None));
             }
             Some(true) => seen.extend(self.scale_in(cloud).await.map(|found| (Source::ScaleIn, Some(found)))),
             None => {}
         }
-        self.changes(seen)
-    }
-
-    /// What is to be told: what stands, each time, and what has vanished.
-    fn changes(&mut self, seen: Vec<notices::Seen>) -> Vec<Event> {
         let mut events = Vec::new();
         for (source, found) in seen {
             match found {
@@ -146,22 +132,18 @@ impl Watch {
     }
 
     async fn scale_in(&mut self, cloud: &Cloud) -> Option<Interruption> {
-        if self.hook_told {
+        // It was told already, with its hook: that does not change.
+        if self.standing.contains(&Source::ScaleIn) {
             return None;
         }
-        let hook = match autoscaling::hook(&cloud.clients.autoscaling, &cloud.instance).await {
-            Ok(hook) => hook,
+        match autoscaling::hook(&cloud.clients.autoscaling, &cloud.instance).await {
+            Ok(hook) => Some(Interruption::ScaleIn { hook }),
             Err(failure) => {
                 self.hook_tries += 1;
                 tracing::warn!("the group ends this host, and does not tell its hooks: {}", failure.text());
-                if self.hook_tries < HOOK_TRIES {
-                    return None;
-                }
-                None
+                (self.hook_tries >= HOOK_TRIES).then_some(Interruption::ScaleIn { hook: None })
             }
-        };
-        self.hook_told = true;
-        Some(Interruption::ScaleIn { hook })
+        }
     }
 }
 
@@ -297,17 +279,6 @@ mod tests {
     use node_core::Cause;
 
     use super::*;
-
-    #[test]
-    fn what_may_have_stood_before_a_restart_and_does_not_is_told_once() {
-        let mut watch = Watch::default();
-        let seen = || vec![(Source::Rebalance, Some(Interruption::Rebalance)), (Source::Spot, None)];
-        let stands = Event::Interruption(Interruption::Rebalance);
-        assert_eq!(watch.changes(seen()), [stands.clone(), Event::InterruptionCancelled(Source::Spot)]);
-        assert_eq!(watch.changes(seen()), [stands]);
-        let gone = watch.changes(vec![(Source::Rebalance, None)]);
-        assert_eq!(gone, [Event::InterruptionCancelled(Source::Rebalance)]);
-    }
 
     #[test]
     fn a_disk_is_sick_when_full_and_well_when_there_is_room_again() {
