@@ -324,7 +324,6 @@ impl Node {
         self.identified = true;
         self.save_node();
         self.note_boot(now);
-        self.follow_early_orders(now);
         self.touch_all();
         self.watch_home(now);
         self.start_registering();

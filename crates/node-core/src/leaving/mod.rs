@@ -77,7 +77,6 @@ pub(crate) struct Leaving {
     ignored: BTreeSet<Source>,
     published: Option<Deadline>,
     boot: Option<Boot>,
-    early_orders: Vec<Order>,
     counters: BTreeMap<Happening, u64>,
 }
 
