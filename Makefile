@@ -1,7 +1,7 @@
 # Each target is one script, which runs as well by itself.
 
 help:   ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo:   ## Poller and processor, end to end in Docker on this machine; ARGS="--help" shows its options
 	@scripts/demo.sh $(ARGS)
@@ -25,6 +25,15 @@ docs:   ## Write the reference of settings again, from the agent's own table
 fuzz:   ## A minute of fuzzing the frames of ACS; FOR=600 for ten
 	@scripts/fuzz.sh $(or $(FOR),60)
 
+package: ## .deb and .rpm of a release build, with a list of what is in it; ARGS="--target aarch64-unknown-linux-gnu"
+	@scripts/package.sh $(ARGS)
+
+deny:   ## Licences, banned and doubled crates, sources
+	@scripts/deny.sh
+
+reproducible: ## Build the release twice and compare; an hour on two cores
+	@scripts/reproducible.sh
+
 bench:  ## The figures in README
 	@cargo bench
 
@@ -32,4 +41,4 @@ clean:  ## Everything that was built or made by tests and demo; what was install
 	@cargo clean
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim lint fmt docs fuzz bench clean
+.PHONY: help demo test sim lint fmt docs fuzz package deny reproducible bench clean

@@ -27,3 +27,7 @@ static_busybox() {
 
 # The virtual environment with the pinned AWS CLI and boto3 that the tests use.
 TEST_VENV=${TEST_VENV:-target/test-venv}
+
+# The same for what links for other machines.
+# shellcheck disable=SC2034  # used by those who source this
+CROSS_VENV=${CROSS_VENV:-target/cross-venv}

@@ -1,81 +1,131 @@
 #!/usr/bin/env bash
-# Makes target/package/batch-node-agent_<version>_<arch>.deb and .rpm.
-#   scripts/package.sh                     a release build without the embedded plane, for this machine
-#   scripts/package.sh --binary PATH       of a binary that is built already
+# Makes the .deb and the .rpm in target/package, and beside them the list of what is in the binary (CycloneDX).
+#   scripts/package.sh                    a release build without the embedded plane, for this machine
 #   scripts/package.sh --target aarch64-unknown-linux-gnu
-#                                          for arm64: needs that Rust target and cargo-zigbuild (pip install ziglang)
+#                                         for arm64, linked by Zig; installs that Rust target, and cargo-zigbuild from PyPI
+#   scripts/package.sh --target x86_64-unknown-linux-gnu
+#                                         the same for x86_64, where this machine's glibc is too new
+#   scripts/package.sh --binary PATH      of a binary that is built already
+# Further options, with --binary: --generator PATH (the same program for this machine, if it is not that one),
+# --version VERSION, --out FOLDER, and --fast, which packs little.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
+. packaging/build.sh
 . packaging/layout.sh
 
-# The oldest glibc among the systems that are served: Amazon Linux 2023. Debian 12 and Ubuntu 22.04 have newer ones.
-readonly GLIBC_MAX=2.34
-out=$PWD/target/package
+binary='' generator='' target='' version='' out=target/package fast=no
 
 main() {
-  local binary= target= version
-  while [ $# -gt 0 ]; do
-    case "$1" in
-      --binary) binary=$2; shift 2 ;;
-      --target) target=$2; shift 2 ;;
-      *) die "usage: scripts/package.sh [--binary PATH] [--target TRIPLE]" ;;
-    esac
-  done
+  options "$@"
   scripts/setup.sh package
-  [ -n "$binary" ] || binary=$(build "$target")
+  SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+  export SOURCE_DATE_EPOCH
+  obtain_binary
   check_glibc "$binary"
-  version=$("$binary" --version | cut -d' ' -f2)
+  [ -n "$version" ] || version=$(workspace_version)
+  umask 022
   mkdir -p "$out"
+  out=$(realpath "$out")
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  umask 022
-  lay_out "$work/tree" "$binary"
-  make_deb "$version" "$(deb_arch "$target")"
-  make_rpm "$version" "$(rpm_arch "$target")"
+  stripped "$binary" "$work/binary"
+  scripts/sbom.py --target "$target" --version "$version" --notices >"$work/notices"
+  make_deb
+  make_rpm
+  scripts/sbom.py --target "$target" --version "$version" >"$out/batch-node-agent-$version.$(rpm_arch).cdx.json"
+  say "made $out/batch-node-agent-$version.$(rpm_arch).cdx.json"
 }
 
-build() {
-  if [ -z "$1" ]; then
-    cargo build --release --no-default-features --quiet >&2
-    printf '%s\n' "$PWD/target/release/batch-node-agent"
+options() {
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --fast) fast=yes; shift; continue ;;
+      --binary | --generator | --target | --version | --out) [ $# -ge 2 ] || die "$1 needs a value" ;;
+      *) die "there is no option $1: see the head of this script" ;;
+    esac
+    case "$1" in
+      --binary) binary=$(realpath "$2") ;;
+      --generator) generator=$(realpath "$2") ;;
+      --target) target=$2 ;;
+      --version) version=$2 ;;
+      --out) out=$2 ;;
+    esac
+    shift 2
+  done
+}
+
+# The binary, and the program that writes its man pages: another one where the binary is for another machine.
+obtain_binary() {
+  local native
+  native=$(uname -m)-unknown-linux-gnu
+  if [ -n "$binary" ]; then
+    target=${target:-$native}
+  elif [ -z "$target" ]; then
+    target=$native
+    binary=$(build_release "$PWD" "$PWD/target/dist")
   else
-    cargo zigbuild --release --no-default-features --quiet --target "$1.$GLIBC_MAX" >&2
-    printf '%s\n' "$PWD/target/$1/release/batch-node-agent"
+    scripts/setup.sh cross "$target"
+    binary=$(build_cross "$PWD" "$PWD/target/dist" "$target")
+  fi
+  if [ -z "$generator" ] && [ "$target" = "$native" ]; then
+    generator=$binary
+  elif [ -z "$generator" ]; then
+    cargo build --quiet --no-default-features >&2
+    generator=$PWD/target/debug/batch-node-agent
   fi
 }
 
-# The newest glibc symbol that the binary asks for.
-check_glibc() {
-  local newest
-  newest=$(objdump -T "$1" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1 | cut -d_ -f2)
-  [ "$(printf '%s\n' "$newest" "$GLIBC_MAX" | sort -V | tail -n 1)" = "$GLIBC_MAX" ] ||
-    die "$1 needs glibc $newest, newer than $GLIBC_MAX, which Amazon Linux 2023 has; build with cargo zigbuild --target $(uname -m)-unknown-linux-gnu.$GLIBC_MAX"
-  say "needs glibc $newest or newer"
+workspace_version() {
+  sed -n '/^\[workspace.package\]/,/^\[/ s/^version = "\(.*\)"/\1/p' Cargo.toml
 }
 
-deb_arch() { case "${1:-$(uname -m)}" in aarch64*) echo arm64 ;; *) echo amd64 ;; esac; }
-rpm_arch() { case "${1:-$(uname -m)}" in aarch64*) echo aarch64 ;; *) echo x86_64 ;; esac; }
+# A release is stripped by the compiler, which knows its target.
+stripped() {
+  if [ "$target" = "$(uname -m)-unknown-linux-gnu" ]; then
+    strip --strip-unneeded -o "$2" "$1"
+  else
+    cp "$1" "$2"
+  fi
+}
+
+deb_arch() { case "$target" in aarch64*) echo arm64 ;; x86_64*) echo amd64 ;; *) die "no package for $target" ;; esac; }
+rpm_arch() { echo "${target%%-*}"; }
 
 make_deb() {
-  local version=$1 arch=$2 root=$work/deb script size
-  cp -a "$work/tree" "$root"
-  size=$(du -sk "$root" | cut -f1)
-  mkdir "$root/DEBIAN"
-  sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@SIZE@/$size/" packaging/deb/control.in >"$root/DEBIAN/control"
-  echo /etc/batch-node-agent/config.toml >"$root/DEBIAN/conffiles"
-  for script in postinst prerm postrm; do install -m 755 "packaging/deb/$script" "$root/DEBIAN/$script"; done
-  dpkg-deb --root-owner-group -Zxz --build "$root" "$out/batch-node-agent_${version}_$arch.deb" >/dev/null
-  say "made $out/batch-node-agent_${version}_$arch.deb"
+  local root=$work/deb control=$work/deb/DEBIAN package script size compression=(-Zxz -z6)
+  package=$out/batch-node-agent_${version}_$(deb_arch).deb
+  [ $fast = no ] || compression=(-Zgzip -z1)
+  lay_out deb "$root" "$work/binary" "$generator" "$work/notices"
+  size=$(du -sk --apparent-size "$root" | cut -f1)
+  mkdir "$control"
+  sed "s/@VERSION@/$version/; s/@ARCH@/$(deb_arch)/; s/@SIZE@/$size/; s/@GLIBC@/$GLIBC_MAX/" packaging/deb/control.in >"$control/control"
+  echo /etc/batch-node-agent/config.toml >"$control/conffiles"
+  (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$control/md5sums"
+  for script in postinst prerm postrm; do
+    sed "s/@UNITS@/$(enabled_units)/" "packaging/deb/$script" >"$control/$script"
+    chmod 755 "$control/$script"
+  done
+  # Several threads would pack otherwise than one does.
+  DPKG_DEB_THREADS_MAX=1 dpkg-deb --root-owner-group "${compression[@]}" --build "$root" "$package" >/dev/null
+  say "made $package"
 }
 
 make_rpm() {
-  local version=$1 arch=$2
-  sed "s|@VERSION@|$version|; s|@ARCH@|$arch|; s|@TREE@|$work/tree|" packaging/rpm/batch-node-agent.spec.in >"$work/agent.spec"
-  rpmbuild --quiet -bb --target "$arch" --define "_topdir $work/rpm" --define "_rpmdir $work/rpms" \
-    --define '_build_id_links none' --define '__os_install_post %{nil}' "$work/agent.spec"
-  cp "$work/rpms/$arch/batch-node-agent-$version-1.$arch.rpm" "$out/"
-  say "made $out/batch-node-agent-$version-1.$arch.rpm"
+  local root=$work/rpm spec=$work/batch-node-agent.spec payload=w19.zstdio package
+  package=batch-node-agent-$version-1.$(rpm_arch).rpm
+  [ $fast = no ] || payload=w1.gzdio
+  lay_out rpm "$root" "$work/binary" "$generator" "$work/notices"
+  sed -e "s|@VERSION@|$version|; s|@GLIBC@|$GLIBC_MAX|; s|@TREE@|$root|; s|@UNITS@|$(enabled_units)|" \
+    -e '/@SYSUSERS@/ { r systemd/batch-node-agent.sysusers
+      d }' packaging/rpm/batch-node-agent.spec.in >"$spec"
+  # The date, the machine and the folder of the build are not to be seen in the package.
+  rpmbuild --quiet -bb --target "$(rpm_arch)-linux" --define "_topdir $work/rpmbuild" --define "_rpmdir $work/rpms" \
+    --define "_binary_payload $payload" --define '_buildhost localhost' --define 'use_source_date_epoch_as_buildtime 1' \
+    --define 'clamp_mtime_to_source_date_epoch 1' --define '_build_id_links none' --define '__os_install_post %{nil}' \
+    --define 'optflags %{nil}' "$spec"
+  cp "$work/rpms/$(rpm_arch)/$package" "$out/"
+  say "made $out/$package"
 }
 
 main "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Clean Debian systems to test on, as local container images. What is there already is not made again.
 #   scripts/root.sh debian            a minimal Debian: apt and certificates, nothing else
-#   scripts/root.sh host              the same with systemd and Docker, to be booted
+#   scripts/root.sh host              the same with systemd, Docker and rpm, to be booted
 #   scripts/root.sh boot NAME [ARG..] boots a host in a container of that name, with further arguments of `docker run`, and
 #                                     returns when systemd has started everything; its Docker runs containers
 # Prints the image's or the container's name. `docker rm --force --volumes NAME` ends a host and leaves nothing of it.
@@ -9,9 +9,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
-readonly SUITE=bookworm IMAGE=batch-node-agent-root LABEL=batch-node-agent.recipe
+readonly SUITE=bookworm IMAGE=${ROOT_IMAGE:-batch-node-agent-root} LABEL=batch-node-agent.recipe
 readonly DEBIAN=ca-certificates
-readonly HOST=$DEBIAN,systemd,systemd-sysv,dbus,procps,kmod,iproute2,iptables,docker.io
+readonly HOST=$DEBIAN,systemd,systemd-sysv,dbus,procps,kmod,iproute2,iptables,docker.io,rpm
 readonly MAKE_SECONDS=900 BOOT_SECONDS=120
 
 main() {

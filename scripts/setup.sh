@@ -7,24 +7,32 @@
 #   scripts/setup.sh fuzz     a C++ compiler, for libFuzzer
 #   scripts/setup.sh packer   Packer
 #   scripts/setup.sh package  what makes a .deb and a .rpm
+#   scripts/setup.sh cross TRIPLE
+#                             Rust for that target, and cargo-zigbuild from PyPI in target/cross-venv
+#   scripts/setup.sh deny     cargo-deny, from crates.io in target/tools
 #   scripts/setup.sh root     what makes the clean Debian systems of scripts/root.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
 readonly AWSCLI=awscli==1.46.3 BOTO3=boto3==1.44.5
+readonly DENY=cargo-deny@0.20.2
+readonly ZIGBUILD=cargo-zigbuild==0.24.0 ZIG=ziglang==0.17.1
 readonly APT_SECONDS=900 DOCKERD_SECONDS=60 DOCKERD_LOG=/var/log/dockerd.log
 
 main() {
   case "${1:-}" in
     demo) ensure_compiler; ensure_busybox; ensure_docker ;;
-    test) ensure_compiler; ensure_busybox; ensure_docker; ensure_registry; ensure_test_venv; ensure_mmdebstrap ;;
+    test) ensure_compiler; ensure_busybox; ensure_docker; ensure_registry; ensure_venv "$TEST_VENV" "$AWSCLI" "$BOTO3"
+      ensure_mmdebstrap; ensure_packaging ;;
     lint) ensure_compiler; ensure_shellcheck ;;
     fuzz) ensure_cxx ;;
     packer) ensure_packer ;;
     package) ensure_packaging ;;
+    cross) ensure_target "${2:-}"; ensure_venv "$CROSS_VENV" "$ZIGBUILD" "$ZIG" ;;
+    deny) ensure_deny ;;
     root) ensure_docker; ensure_mmdebstrap ;;
-    *) die "usage: scripts/setup.sh demo|test|lint|fuzz|packer|package|root" ;;
+    *) die "usage: scripts/setup.sh demo|test|lint|fuzz|packer|package|cross|deny|root" ;;
   esac
 }
 
@@ -57,14 +65,31 @@ ensure_packer() {
 }
 
 ensure_packaging() {
-  command -v objdump >/dev/null || apt_install "binutils, to look at the binary" binutils
+  command -v readelf >/dev/null || apt_install "binutils, to look at the binary" binutils
   command -v rpmbuild >/dev/null || apt_install "rpmbuild, for the .rpm" rpm
+  command -v python3 >/dev/null || apt_install "Python, for the list of what is in the binary" python3
   command -v dpkg-deb >/dev/null || die "dpkg-deb is missing: packages are made on Debian or Ubuntu"
 }
 
 ensure_mmdebstrap() {
   command -v mmdebstrap >/dev/null || apt_install "mmdebstrap, to make clean Debian systems to test on" \
     mmdebstrap debian-archive-keyring
+}
+
+ensure_target() {
+  [ -n "$1" ] || die "usage: scripts/setup.sh cross TRIPLE"
+  ! rustup target list --installed | grep -qxF "$1" || return 0
+  say "installing Rust's library for $1"
+  rustup target add "$1" >&2
+}
+
+# As a debug build, which takes half the time.
+ensure_deny() {
+  [ "$(target/tools/bin/cargo-deny --version 2>/dev/null)" != "${DENY/@/ }" ] || return 0
+  say "building $DENY, once"
+  CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --no-default-features --root target/tools \
+    --target-dir target/tools/build "$DENY"
+  rm -rf target/tools/build
 }
 
 ensure_docker() {
@@ -122,16 +147,19 @@ forget_dead_dockerd() {
   [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] || as_root rm -f /var/run/docker.pid
 }
 
-ensure_test_venv() {
-  local stamp="$TEST_VENV/.holds" want="$AWSCLI $BOTO3"
-  [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || return 0
-  python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install "Python's venv, for the tests" python3 python3-venv
-  say "installing $want from PyPI into $TEST_VENV"
-  rm -rf "$TEST_VENV"
-  mkdir -p "$(dirname "$TEST_VENV")"
-  python3 -m venv "$TEST_VENV"
-  timeout "$APT_SECONDS" "$TEST_VENV/bin/pip" install --quiet --disable-pip-version-check "$AWSCLI" "$BOTO3"
-  printf '%s\n' "$want" >"$stamp"
+# ensure_venv FOLDER REQUIREMENT...
+ensure_venv() {
+  local venv=$1 want
+  shift
+  want=$*
+  [ "$(cat "$venv/.holds" 2>/dev/null)" != "$want" ] || return 0
+  python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install "Python's venv" python3 python3-venv
+  say "installing $want from PyPI into $venv"
+  rm -rf "$venv"
+  mkdir -p "$(dirname "$venv")"
+  python3 -m venv "$venv"
+  timeout "$APT_SECONDS" "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
+  printf '%s\n' "$want" >"$venv/.holds"
 }
 
 # apt_install WHY PACKAGE...

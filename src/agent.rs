@@ -13,15 +13,17 @@ mod leaving;
 mod notice;
 mod orders;
 mod pull;
+mod registration;
 mod roles;
 mod status;
 mod telemetry;
 mod tell;
+mod warm_pool;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use node_core::{Command, Event, Node, Policy, Save, Timestamp};
+use node_core::{Command, Deadline, EndpointKey, Event, Node, Policy, Save, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,12 +32,14 @@ use crate::config::Config;
 use crate::docker::Docker;
 use crate::docker::registry::Registries;
 use crate::exit::ExitStatus;
+use crate::guard::{Duties, Guard, other_agent};
 use crate::host::gpu::GpuFinder;
 use crate::serve::admin::{Admin, AdminError, AdminRequest};
 use crate::serve::credentials::CredentialStore;
 use crate::serve::endpoint::Reach;
 use crate::serve::task::Place;
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
+pub(crate) use registration::offer;
 use identify::Cloud;
 
 /// Events taken in one turn: enough that a burst shares a commit, few enough that an operator's question is not kept waiting.
@@ -49,6 +53,9 @@ const COMMIT_RETRY: Duration = Duration::from_secs(2);
 /// What is under way at a stop gets this long to end by itself; a stop must take less than two seconds in all.
 const STOP_GRACE: Duration = Duration::from_millis(300);
 
+/// So long a stop waits for those who are being told of the last steps.
+const STOP_TELLS: Duration = Duration::from_secs(1);
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AgentError {
     #[error(transparent)]
@@ -57,6 +64,8 @@ pub(crate) enum AgentError {
     Admin(#[from] AdminError),
     #[error(transparent)]
     Docker(#[from] crate::docker::DockerError),
+    #[error("{0}")]
+    InTheWay(String),
 }
 
 /// Wall-clock time that never runs backwards within a process.
@@ -92,35 +101,47 @@ pub(crate) struct Agent {
     credentials: CredentialStore,
     /// How containers reach the task endpoint.
     reach: Reach,
+    endpoint_key: EndpointKey,
     place: watch::Sender<Place>,
     registries: Arc<Registries>,
     gpus: Arc<GpuFinder>,
+    /// Keeps jobs from the instance metadata service.
+    guard: Guard,
     telemetry: telemetry::Telemetry,
     events: mpsc::Sender<Event>,
+    /// For questions that take another turn.
+    questions: mpsc::Sender<AdminRequest>,
     work: TaskTracker,
     stop: CancellationToken,
     exit: Option<ExitStatus>,
     /// What was ordered in this turn, and who waits to hear that it is durable.
     ordered: Vec<orders::Answered>,
     /// Who is told of each step of leaving.
-    listener: tell::Listener,
+    listeners: tell::Listeners,
+    /// When the host will be gone, for the jobs that ask.
+    deadline: Option<Deadline>,
 }
 
 /// Runs the agent until it is stopped or has no reason to go on.
 pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitStatus, AgentError> {
     let config = Arc::new(config);
     let admin = Admin::bind(&config.admin_socket)?;
+    if let Some(why) = other_agent::in_the_way(config.task_endpoint).await {
+        return Err(AgentError::InTheWay(why));
+    }
     let store = Store::open(&config.data_dir)?;
     let saved = store.load()?;
     let docker = Docker::new(&format!("unix://{}", config.docker_socket.display()))?
         .with_limits(config.image_limits, config.container_limits)
-        .with_gpu_runtime(&config.nvidia_runtime);
+        .with_gpu_runtime(&config.nvidia_runtime)
+        .with_pids_limit(config.container_pids_limit);
     let credentials = CredentialStore::default();
     let clock = Clock::start();
     let seed = uuid::Uuid::new_v4().as_u64_pair().0;
     let (events, inbox) = mpsc::channel(EVENTS_MAX);
     let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
     let mut node = Node::restore(policy(&config), saved, seed, clock.now());
+    node = node.spreading_removals(config.task_cleanup_jitter);
     if let Some(policy) = images::policy(&config) {
         node = node.cleaning_images(policy);
     }
@@ -133,17 +154,21 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
         acs: None,
         hang_up: stop.child_token(),
         registries: Arc::new(Registries::new(config.registries.clone(), credentials.clone())),
+        guard: Guard::new(config.block_imds),
         gpus: Arc::new(GpuFinder::new(config.gpus.clone(), config.gpu_wait)),
         credentials,
         reach: Reach::Nowhere,
+        endpoint_key: store::endpoint_key(&config.data_dir)?,
         place: watch::Sender::default(),
         telemetry: telemetry::Telemetry::idle(),
         events,
+        questions: questions.clone(),
         work: TaskTracker::new(),
         stop: stop.clone(),
         exit: None,
         ordered: Vec::new(),
-        listener: tell::Listener::start(config.event_command.clone(), &stop),
+        listeners: tell::Listeners::start(&config),
+        deadline: None,
         config,
     };
     agent.expect_credentials();
@@ -152,6 +177,8 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
     let (mut endpoint, claim) = agent.open_endpoint(questions.clone()).await;
     let serving = tokio::spawn(admin.serve(questions, stop.clone()));
     let watching = tokio::spawn(crate::docker::watch(agent.docker.clone(), agent.events.clone(), stop.clone()));
+    let duties = Duties { docker: agent.docker.clone(), data_dir: agent.config.data_dir.clone(), stop: stop.clone() };
+    agent.work.spawn(agent.guard.clone().watch(duties));
     let exit = agent.turn(inbox, asked).await;
     stop.cancel();
     agent.work.close();
@@ -162,7 +189,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
         let _ = tokio::join!(serving, watching);
     };
     // Whatever does not end in time is dropped: every step that mattered is on disk.
-    let _ = tokio::time::timeout(STOP_GRACE, rest).await;
+    let _ = tokio::join!(tokio::time::timeout(STOP_GRACE, rest), agent.listeners.settled(STOP_TELLS));
     Ok(exit)
 }
 
@@ -183,8 +210,11 @@ impl Agent {
         let mut batch = Vec::with_capacity(BUDGET);
         let stop = self.stop.clone();
         let (identified, mut identity) = mpsc::channel(1);
-        let known =
-            self.node.record().map(|r| identify::Known { instance: r.instance.clone(), cluster: r.cluster.clone() });
+        let known = self.node.record().map(|r| identify::Known {
+            instance: r.instance.clone(),
+            cluster: r.cluster.clone(),
+            registered: r.container_instance.is_some(),
+        });
         let config = Arc::clone(&self.config);
         self.work.spawn(identify::run(config, known, identified, self.events.clone(), stop.clone()));
         loop {
@@ -199,6 +229,10 @@ impl Agent {
             }
             let now = self.clock.now();
             for event in batch.drain(..) {
+                // A Docker that starts writes rules of its own.
+                if matches!(event, Event::DockerUp(_)) {
+                    self.guard.look_again();
+                }
                 self.node.handle(event, now);
             }
             self.node.handle_timeout(now);

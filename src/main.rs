@@ -3,11 +3,13 @@
 
 mod agent;
 mod aws;
+mod check;
 mod cli;
 mod config;
 mod docker;
 mod ecs;
 mod exit;
+mod guard;
 mod host;
 mod instance;
 mod logging;

@@ -11,6 +11,10 @@ use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
 mod crash;
+mod examine;
+mod key;
+
+pub(crate) use key::endpoint_key;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const NODE: TableDefinition<&str, &[u8]> = TableDefinition::new("node");

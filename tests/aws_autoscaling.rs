@@ -148,7 +148,9 @@ fn spot_takes_a_host_and_its_job_is_tried_again() {
     plane.job_in(&job, "RUNNING");
     let host = working(&plane, 1).remove(0);
     let said = local(&plane, "interrupt", &["--spot", "1s"]).unwrap();
-    assert_eq!(said, format!("{}: Spot will terminate it in 1 s", host.id));
+    assert!(said.starts_with(&format!("{}: Spot will terminate it in 1 s\n", host.id)), "{said}");
+    let socket = plane.node_dir(&host.id).join("agent.sock");
+    assert!(said.contains(&format!("status --socket {}\n", socket.display())), "{said}");
     in_state(&plane, &host.id, "terminated");
     let job = plane.job_in(&job, "SUCCEEDED");
     let reason = format!("Host EC2 (instance {}) terminated.", host.id);
@@ -184,7 +186,8 @@ fn a_host_hears_what_is_to_come_and_that_it_does_not() {
     assert!(said.contains("which instance?") && said.contains(&second.id), "{said}");
     assert!(local(&plane, "interrupt", &["--scale-in", "--instance", &second.id]).unwrap_err().contains("No managed"));
     let said = local(&plane, "interrupt", &["--stop", "--instance", &second.id]).unwrap();
-    assert_eq!(said, format!("{}: stopping", second.id));
+    let follows = format!("then the jobs that still run there end with \"Host EC2 (instance {}) stopped.\"", second.id);
+    assert_eq!(said, format!("{}: stopping\n{follows}", second.id));
     in_state(&plane, &second.id, "stopped");
 }
 

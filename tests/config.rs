@@ -83,3 +83,18 @@ fn what_is_not_honoured_is_a_warning_beside_the_table() {
     let (quiet, _) = run("config", "cluster = \"c\"\n", &[]);
     assert_eq!(String::from_utf8(quiet.stderr).unwrap(), "");
 }
+
+/// The systemd unit asks before it starts the agent.
+#[test]
+fn a_host_that_was_told_nothing_is_told_from_one_that_was_told_wrongly() {
+    for (file, code) in
+        [("idle_timeout = \"5m\"", 1), ("cluster = \"c\"", 0), ("idle_timeout = \"soon\"", 0), ("x = [", 0)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, file).unwrap();
+        let output = binary().args(["config", "--is-set", "--config"]).arg(path).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{file}");
+        assert!(output.stdout.is_empty(), "{file}");
+    }
+}

@@ -34,7 +34,9 @@ fn a_host_joins_when_docker_answers() {
 }
 
 /// A daemon of this test's own, in a network namespace of its own: a second daemon in the host's would take its bridge away.
-struct Dockerd {
+pub(crate) struct Dockerd {
+    /// What it is started with: what makes its namespace, and how it treats networks.
+    network: &'static [&'static str],
     process: Option<Process>,
     dir: TempDir,
     /// Further flags.
@@ -43,8 +45,18 @@ struct Dockerd {
 
 impl Dockerd {
     fn start(args: &[&'static str]) -> Self {
+        const NONE: &[&str] = &["unshare", "--net", "dockerd", "--bridge=none", "--iptables=false", "--ip-masq=false"];
+        Self::start_in(NONE, args)
+    }
+
+    /// One with a bridge and rules, where the test has a network namespace already.
+    pub(crate) fn start_with_bridge() -> Self {
+        Self::start_in(&["dockerd"], &[])
+    }
+
+    fn start_in(network: &'static [&'static str], args: &[&'static str]) -> Self {
         docker::need_busybox();
-        let mut dockerd = Self { process: None, dir: tempfile::tempdir().unwrap(), args: args.to_vec() };
+        let mut dockerd = Self { network, process: None, dir: tempfile::tempdir().unwrap(), args: args.to_vec() };
         dockerd.start_again();
         let archive = dockerd.file("busybox.tar");
         docker::docker(&["save", "--output", archive.to_str().unwrap(), "busybox"]);
@@ -52,18 +64,11 @@ impl Dockerd {
         dockerd
     }
 
-    fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         // A killed daemon's containerd may stay a zombie for long, which the next daemon would take for a living one.
         drop(std::fs::remove_file(self.file("exec/containerd/containerd.pid")));
-        let mut command = Command::new("unshare");
-        command.args([
-            "--net",
-            "dockerd",
-            "--bridge=none",
-            "--iptables=false",
-            "--ip-masq=false",
-            "--storage-driver=vfs",
-        ]);
+        let mut command = Command::new(self.network[0]);
+        command.args(&self.network[1..]).arg("--storage-driver=vfs");
         command.args([
             "--shutdown-timeout=2",
             "--containerd-namespace=batch-test",
@@ -83,20 +88,20 @@ impl Dockerd {
         });
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.file("s").display())
     }
 
-    fn docker(&self, args: &[&str]) -> String {
+    pub(crate) fn docker(&self, args: &[&str]) -> String {
         docker::docker(&[&["--host", &self.url()], args].concat())
     }
 
     /// Ends it as `signal` does, and waits.
-    fn end(&mut self, signal: &str) {
+    pub(crate) fn end(&mut self, signal: &str) {
         let process = self.process.as_mut().unwrap();
         process.signal(signal);
         assert!(process.ends_within(Duration::from_secs(30)).is_some(), "dockerd runs on after {signal}");

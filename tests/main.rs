@@ -25,13 +25,19 @@ mod ecr;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod imds_block;
+#[cfg(test)]
 mod job;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod moving_over;
+#[cfg(test)]
 mod node_life;
+#[cfg(test)]
+mod packages;
 #[cfg(test)]
 mod plane_restart;
 #[cfg(test)]

@@ -1,26 +1,23 @@
 //! Carrying out the core's commands: each becomes a task that ends in an event. Nothing is decided here.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
 use ecs_wire::FromAgent;
 use ecs_wire::acs::{AckRequest, TaskIdentifier, TaskStopVerificationMessage};
 use node_core::{
-    ApiFailure, ClusterRef, Command, ContainerInstanceArn, Event, MessageId, Notice, OpFailure, StopCandidate, TaskArn,
+    ClusterRef, Command, ContainerInstanceArn, Event, MessageId, Notice, OpFailure, StopCandidate, TaskArn,
 };
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::identify::{Cloud, find_home};
+use super::identify::find_home;
+use super::registration::register;
+use super::tell::Origin;
 use super::{Agent, environment, notice, roles};
-use crate::config::Config;
-use crate::docker::Docker;
-use crate::ecs::{DockerFacts, Registration, acs, capabilities};
-use crate::host::gpu::GpuFinder;
-use crate::host::{os, resources};
+use crate::ecs::acs;
 use crate::instance::ec2;
-use crate::serve::endpoint::Reach;
+use crate::serve::endpoint::TaskEndpoint;
 
 /// Frames on their way to ACS: acknowledgements, a few a second at the most.
 const FRAMES_MAX: usize = 256;
@@ -73,13 +70,24 @@ impl Agent {
     }
 
     fn log(&self, notice: &Notice) {
+        // Agents that rehearse on one machine share its Docker; `status` tells it.
+        let rehearses = matches!(self.config.task_endpoint, TaskEndpoint::Loopback(_));
+        if rehearses && matches!(notice, Notice::Strangers { .. }) {
+            return;
+        }
         let span = notice::subject(notice).map(|task| self.task_span(task));
         match span {
             Some(span) => span.in_scope(|| notice::log(notice)),
             None => notice::log(notice),
         }
         if let Notice::Leaving(news) = notice {
-            self.listener.tell(news);
+            let record = self.node.record();
+            let origin = Origin {
+                instance: record.map(|r| r.instance.to_string()),
+                region: self.cloud.as_ref().map(|cloud| cloud.clients.region.to_string()),
+                cluster: record.map(|r| r.cluster.to_string()),
+            };
+            self.listeners.tell(news, &origin, self.clock.now().0);
         }
     }
 
@@ -164,12 +172,21 @@ impl Agent {
                 let cluster = self.cloud.as_ref().map_or("", |c| c.cluster.as_str()).to_owned();
                 let given = environment::Given {
                     reach: self.reach,
+                    key: self.endpoint_key.clone(),
                     sdk: self.cloud.as_ref().map(|c| c.clients.sdk.clone()),
                     roles: self.credentials.clone(),
                 };
-                let gpus = Arc::clone(&self.gpus);
+                let (gpus, guard) = (Arc::clone(&self.gpus), self.guard.clone());
                 self.spawn(self.task_span(&task.arn), async move {
                     let mut container = container;
+                    let confinement = match guard.admit().await {
+                        Ok(confinement) => confinement,
+                        // Not the job's fault: it waits, as it waits for Docker.
+                        Err(text) => {
+                            guard.look_again();
+                            return Some(Event::Created(name, Err(OpFailure::Unreachable(text))));
+                        }
+                    };
                     if let Some(gpu) = gpus.missing(&container.gpus).await {
                         let text = format!("the job is assigned {gpu}, which this host does not offer");
                         let refusal = OpFailure::Refused { name: "HostConfigError", text };
@@ -177,7 +194,7 @@ impl Agent {
                     }
                     let result = match environment::complete(&docker, &task, &mut container, &given).await {
                         Ok(secrets) => {
-                            let made = docker.create(&task, &container, &name, &cluster).await;
+                            let made = docker.confining(confinement).create(&task, &container, &name, &cluster).await;
                             made.map_err(|failure| secrets.redact(failure))
                         }
                         Err(refusal) => Err(refusal),
@@ -218,8 +235,12 @@ impl Agent {
         match command {
             Command::Register { previous } => {
                 let (config, docker, reach) = (Arc::clone(&self.config), self.docker.clone(), self.reach);
-                let gpus = Arc::clone(&self.gpus);
+                let (gpus, guard) = (Arc::clone(&self.gpus), self.guard.clone());
                 self.spawn(here, async move {
+                    guard.look_again();
+                    if let Err(why) = guard.admit().await {
+                        return Some(Event::Registered(Err(ApiFailure::Unavailable(why))));
+                    }
                     let result = register(&cloud, &config, &docker, &gpus, reach, previous.as_ref()).await;
                     Some(Event::Registered(result))
                 });
@@ -242,10 +263,14 @@ impl Agent {
             Command::Deregister => {
                 self.spawn(here, async move { Some(Event::Deregistered(cloud.ecs.deregister().await)) });
             }
-            Command::Terminate => self.spawn(here, async move {
-                let result = ec2::terminate(&cloud.clients.ec2, &cloud.instance).await;
-                Some(Event::Terminated(result))
-            }),
+            Command::Terminate => {
+                let told = self.last_words();
+                self.spawn(here, async move {
+                    told.await;
+                    let result = ec2::terminate(&cloud.clients.ec2, &cloud.instance).await;
+                    Some(Event::Terminated(result))
+                });
+            }
             _ => {}
         }
     }
@@ -261,73 +286,4 @@ fn verification(message: &MessageId, candidates: Vec<StopCandidate>) -> FromAgen
         })
         .collect();
     FromAgent::from(TaskStopVerificationMessage { message_id: message.as_str().to_owned(), stop_candidates })
-}
-
-async fn docker_facts(docker: &Docker, config: &Config, reach: Reach) -> Result<DockerFacts, OpFailure> {
-    let version = docker.version().await?;
-    let log_drivers = docker.log_drivers().await?;
-    Ok(DockerFacts {
-        api_version: version.api,
-        log_drivers,
-        offered_drivers: config.logging_drivers.clone(),
-        unprivileged: config.disable_privileged,
-        no_health: config.disable_health_checks,
-        task_roles: reach != Reach::Nowhere,
-        log_roles: reach == Reach::LinkLocal,
-    })
-}
-
-fn docker_first(failure: OpFailure) -> ApiFailure {
-    let why = match failure {
-        OpFailure::Unreachable(text) | OpFailure::Refused { text, .. } => text,
-        OpFailure::Missing => "no answer".to_owned(),
-    };
-    ApiFailure::Unavailable(format!("Docker must answer first: {why}"))
-}
-
-/// EC2's where they are wanted, with the operator's over them.
-async fn tags(cloud: &Cloud, config: &Config) -> Result<BTreeMap<String, String>, ApiFailure> {
-    let mut tags = match config.propagate_ec2_tags {
-        true => ec2::tags(&cloud.clients.ec2, &cloud.instance).await?,
-        false => BTreeMap::new(),
-    };
-    tags.extend(config.container_instance_tags.clone());
-    Ok(tags)
-}
-
-/// Registers what this host is and has. Without Docker it waits: a host that can run nothing must not be given work.
-async fn register(
-    cloud: &Cloud,
-    config: &Config,
-    docker: &Docker,
-    gpus: &GpuFinder,
-    reach: Reach,
-    previous: Option<&ContainerInstanceArn>,
-) -> Result<ContainerInstanceArn, ApiFailure> {
-    let facts = docker_facts(docker, config, reach).await.map_err(docker_first)?;
-    let resources = resources::detect(resources::Overrides {
-        cpu_shares: config.cpu.map(crate::config::Vcpus::cpu_units),
-        memory_mib: config.memory.map(|m| i32::try_from(m.0).unwrap_or(i32::MAX)),
-        reserved_memory_mib: u32::try_from(config.reserved_memory.0).unwrap_or(u32::MAX),
-    })
-    .map_err(|error| ApiFailure::Rejected(error.to_string()))?;
-    let gpus = gpus.offer(docker.lacks_gpu_runtime()).await;
-    let gpus = gpus.map_err(|not_yet| ApiFailure::Unavailable(not_yet.to_string()))?;
-    let identity = cloud.imds.identity().await;
-    let outpost = if identity.document.is_empty() { None } else { cloud.imds.outpost_arn().await };
-    let registration = Registration {
-        gpus,
-        identity,
-        outpost,
-        resources: resources::HostResources {
-            tcp_ports: config.reserved_ports.clone(),
-            udp_ports: config.reserved_ports_udp.clone(),
-            ..resources
-        },
-        capabilities: capabilities(&facts),
-        attributes: config.instance_attributes.clone(),
-        tags: tags(cloud, config).await?,
-        os_type_detailed: config.os_type_detailed.clone().or_else(os::detailed).unwrap_or_default(),
-    };
-    cloud.ecs.register(previous, &registration).await
 }

@@ -1,7 +1,7 @@
 //! What a container is told by its environment, in amazon-ecs-agent's variables (agent/api/task/task.go).
 
 use aws_config::SdkConfig;
-use node_core::{ContainerSpec, EndpointId, OpFailure, TaskSpec};
+use node_core::{ContainerSpec, EndpointId, EndpointKey, OpFailure, TaskSpec};
 
 use crate::docker::Docker;
 use crate::secrets;
@@ -11,6 +11,7 @@ use crate::serve::endpoint::Reach;
 /// What the agent has to give.
 pub(super) struct Given {
     pub(super) reach: Reach,
+    pub(super) key: EndpointKey,
     /// `None` until the host knows its region.
     pub(super) sdk: Option<SdkConfig>,
     pub(super) roles: CredentialStore,
@@ -25,7 +26,7 @@ pub(super) async fn complete(
     given: &Given,
 ) -> Result<secrets::Given, OpFailure> {
     check(task, container, given.reach)?;
-    container.environment.extend(variables(task, container, given.reach));
+    container.environment.extend(variables(task, container, given.reach, &given.key));
     let secret = secrets::give(container, task.roles.execution.as_ref(), &given.roles, given.sdk.as_ref()).await?;
     let region = given.sdk.as_ref().and_then(SdkConfig::region).map(ToString::to_string);
     if let Some(region) = region
@@ -47,9 +48,9 @@ fn names_a_region<'a>(mut keys: impl Iterator<Item = &'a str>) -> bool {
     keys.any(|key| REGIONS.contains(&key))
 }
 
-fn variables(task: &TaskSpec, container: &ContainerSpec, reach: Reach) -> Vec<(String, String)> {
+fn variables(task: &TaskSpec, container: &ContainerSpec, reach: Reach, key: &EndpointKey) -> Vec<(String, String)> {
     let Some(base) = reach.base() else { return Vec::new() };
-    let endpoint = EndpointId::derive(&task.arn, &container.name);
+    let endpoint = EndpointId::derive(key, &task.arn, &container.name);
     let mut given = vec![
         ("ECS_CONTAINER_METADATA_URI", format!("{base}/v3/{endpoint}")),
         ("ECS_CONTAINER_METADATA_URI_V4", format!("{base}/v4/{endpoint}")),
@@ -116,7 +117,7 @@ mod tests {
 
     fn value(reach: Reach, key: &str) -> Option<String> {
         let container = container();
-        let given = variables(&task(&container, Some("c-1")), &container, reach);
+        let given = variables(&task(&container, Some("c-1")), &container, reach, &EndpointKey([0; 32]));
         given.into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 

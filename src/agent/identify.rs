@@ -8,6 +8,7 @@ use node_core::{Backoff, ClusterRef, Event, Home as Found, InstanceId, Rng};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::warm_pool::{self, Waiting};
 use crate::aws::{self, Clients};
 use crate::config::{Config, Home};
 use crate::ecs::Ecs;
@@ -15,6 +16,8 @@ use crate::host::imds::{Imds, Location};
 use crate::instance::batch;
 use crate::net::Network;
 
+/// A host leaves its warm pool to work at once.
+const WARM_LOOKS_APART: Duration = Duration::from_secs(3);
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// The AWS side of a host that knows who it is.
@@ -33,6 +36,8 @@ pub(super) struct Cloud {
 pub(super) struct Known {
     pub(super) instance: InstanceId,
     pub(super) cluster: ClusterRef,
+    /// It is to be registered as what it was.
+    pub(super) registered: bool,
 }
 
 /// Finds out, and tells the loop once. What is in the way goes to the loop as well, which shows it.
@@ -56,6 +61,13 @@ pub(super) async fn run(
                 // Nobody listens any more only when the agent stops.
                 let _ = identified.send(cloud).await;
                 return;
+            }
+            Err(error) if error.is::<Waiting>() => {
+                tell(&events, error.to_string()).await;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(WARM_LOOKS_APART + rng.between(Duration::ZERO, WARM_LOOKS_APART)) => {}
+                }
             }
             Err(error) => {
                 let delay = backoff.next(&mut rng);
@@ -88,6 +100,10 @@ async fn identify(config: &Config, known: Option<&Known>, events: &mpsc::Sender<
     let clients = aws::connect(config.region.as_deref(), network, config.ecs_endpoint.as_deref()).await?;
     let imds = Imds::new(clients.imds.clone());
     let instance = imds.instance_id().await?;
+    // A registered host has jobs to look after, wherever its group puts it.
+    if !known.is_some_and(|known| known.instance == instance && known.registered) {
+        warm_pool::check(&imds, config.warm_pool_check).await?;
+    }
     let found = find_home(config, &clients).await;
     let cluster = match (found, known.filter(|known| known.instance == instance)) {
         (Ok(Found { cluster, remark }), _) => {

@@ -35,6 +35,7 @@ pub(super) fn subject(notice: &Notice) -> Option<&TaskArn> {
         Notice::Images(_)
         | Notice::DockerDown(_)
         | Notice::DockerUp { .. }
+        | Notice::Strangers { .. }
         | Notice::PhaseChanged { .. }
         | Notice::HomeMoved { .. }
         | Notice::HomeTrouble(_)
@@ -83,13 +84,20 @@ pub(super) fn log(notice: &Notice) {
             error!("Docker cannot be reached, tasks wait until it is back: {why}");
         }
         Notice::DockerUp { containers } => info!(containers, "Docker answers"),
+        Notice::Strangers { containers: 0 } => info!("no other ECS agent's containers run here any more"),
+        Notice::Strangers { containers } => warn!(
+            containers,
+            "containers of another ECS agent run on this host; they are left alone, and what they use is offered to jobs as well"
+        ),
         Notice::PhaseChanged { from, to, why } => info!("{from} -> {to}: {why}"),
         Notice::HomeMoved { from, to, live } => warn!(
             %from, %to, tasks = live,
             "the compute environment has a new cluster; this host follows when no task of the old one is left"
         ),
         Notice::HomeTrouble(text) => warn!("{text}"),
-        Notice::TurnedAway(_) => warn!("task not taken: this host is about to leave this cluster for another"),
+        Notice::TurnedAway(_) => {
+            warn!("task not taken: this host is about to end, or to leave this cluster for another")
+        }
         Notice::SessionLost { cause, retry_ms: 0 } => info!("ACS session ended ({cause}), reconnecting"),
         Notice::SessionLost { cause, retry_ms } => {
             warn!(retry_ms, "ACS session ended, reconnecting later: {cause}");

@@ -23,13 +23,13 @@ impl Agent {
     pub(super) fn tasks_for(&self, subject: &Subject) -> View {
         let (tasks, container) = match subject {
             Subject::All => (self.node.task_records().into_iter().cloned().collect(), None),
-            Subject::Endpoint(endpoint) => match self.node.at_endpoint(endpoint) {
+            Subject::Endpoint(endpoint) => match self.node.at_endpoint(&self.endpoint_key, endpoint) {
                 Some((record, name)) => (vec![record.clone()], Some(name.clone())),
                 None => (Vec::new(), None),
             },
         };
         let ecs = self.cloud.as_ref().map(|cloud| cloud.clients.ecs.clone());
-        View { place: self.place(), tasks, container, ecs }
+        View { place: self.place(), tasks, container, deadline: self.deadline.clone(), ecs }
     }
 
     fn place(&self) -> Place {

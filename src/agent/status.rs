@@ -43,12 +43,15 @@ impl Agent {
                 since_ms: node.since.0,
                 why: Some(node.why.clone()),
                 acs_connected: node.session_open,
+                other_agents_containers: node.strangers,
+                imds_for_jobs: self.guard.shown(),
                 docker: if node.docker_up { "up" } else { "down" }.to_owned(),
             },
             tasks: node.tasks.iter().map(|t| task(t, now.since(t.accepted_at))).collect(),
             unreported: unreported(&node),
             host: report::Host::default(),
             leaving: node.leaving,
+            deliveries: self.listeners.deliveries(),
         };
         let data_dir = self.config.data_dir.clone();
         self.work.spawn(async move {

@@ -17,13 +17,30 @@ pub(crate) struct ConfigArgs {
     /// Print the reference of all keys, docs/configuration.md, instead
     #[arg(long)]
     docs: bool,
+    /// Print a commented configuration file to begin with instead
+    #[arg(long, conflicts_with = "docs")]
+    example: bool,
+    /// Exit with 1 where nobody has said whom this host works for. The systemd unit asks, and then starts nothing
+    #[arg(long, hide = true)]
+    is_set: bool,
 }
 
 pub(crate) fn run(args: ConfigArgs) -> ExitStatus {
     if args.docs {
         return print(&config::markdown());
     }
+    if args.example {
+        return print(&config::example());
+    }
     match config::explain(args.config.as_deref(), config::environment()) {
+        // Any other mistake is told by the start, which fails on it.
+        Err(error) if args.is_set && error.is_unset() => {
+            eprintln!(
+                "batch-node-agent: neither `compute_environment` nor `cluster` is set: there is nothing to do yet"
+            );
+            ExitStatus::Failed
+        }
+        _ if args.is_set => ExitStatus::Clean,
         Ok((config, settings)) => {
             config.remarks.iter().for_each(|remark| eprintln!("batch-node-agent: warning: {remark}"));
             print(&render(&settings))

@@ -3,6 +3,7 @@
 mod control;
 mod fault;
 mod interrupt;
+mod setting;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -50,6 +51,9 @@ pub(crate) struct LocalArgs {
     /// A node without work terminates itself after so long
     #[arg(long, default_value = "30s", value_name = "DURATION")]
     idle_timeout: String,
+    /// A setting of the nodes' agents, spot=drain-with-deadline for one; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting::parse)]
+    settings: Vec<setting::Setting>,
     /// Keeps the plane's state, the nodes' files and the jobs' output, for the next start to go on from [default: a temporary
     /// directory, removed at the end]
     #[arg(long, value_name = "PATH")]
@@ -103,6 +107,9 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
         args.node_gpus == 0 || args.max_nodes == 1,
         "--node-gpus needs --max-nodes 1: nodes share this machine's GPUs"
     );
+    if let Some(warning) = exposure(args.listen) {
+        say(&warning);
+    }
     let data = DataDir::make(args.data_dir.as_deref())?;
     let config = PlaneConfig {
         listen: args.listen,
@@ -116,7 +123,7 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
             gpus: args.node_gpus,
             image_pull_behavior: Some(args.image_pull_behavior),
             log_format: None,
-            env: Vec::new(),
+            env: args.settings.into_iter().map(setting::Setting::variable).collect(),
             group: if args.no_group {
                 GroupTemplate::Absent
             } else {
@@ -138,6 +145,12 @@ pub(crate) async fn run(args: LocalArgs, stop: impl Future<Output = ()>) -> anyh
     say("stopping: nodes and containers are taken down");
     plane.shutdown().await;
     result
+}
+
+/// The plane takes any credentials and runs what it is given, with any mount: whoever reaches it is root here.
+fn exposure(listen: SocketAddr) -> Option<String> {
+    let reached = (!listen.ip().is_loopback()).then_some(listen)?;
+    Some(format!("WARNING: whoever reaches {reached} over the network can run anything on this machine, as root"))
 }
 
 /// A compute environment, a queue and a job definition to begin with.
@@ -183,6 +196,7 @@ fn is_shown(event: &PlaneEvent) -> bool {
             other,
             PlaneEvent::NodeLaunched { .. }
                 | PlaneEvent::NodeProcessExited { .. }
+                | PlaneEvent::NodeInterrupted { .. }
                 | PlaneEvent::NodeTerminated { .. }
                 | PlaneEvent::InstanceRegistered { .. }
         ),
@@ -241,5 +255,17 @@ impl Drop for DataDir {
         {
             tracing::warn!(%error, path = %self.path.display(), "cannot remove the temporary data directory");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plane_that_others_can_reach_says_so() {
+        assert_eq!(exposure("127.0.0.1:8700".parse().unwrap()), None);
+        assert_eq!(exposure("[::1]:8700".parse().unwrap()), None);
+        assert!(exposure("0.0.0.0:8700".parse().unwrap()).unwrap().starts_with("WARNING"));
     }
 }

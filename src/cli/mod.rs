@@ -1,6 +1,8 @@
 //! The command line: a file per command.
 
+pub(crate) mod check;
 pub(crate) mod config;
+pub(crate) mod generate;
 #[cfg(feature = "local")]
 pub(crate) mod local;
 pub(crate) mod order;
@@ -11,7 +13,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use comfy_table::{Table, presets};
 
 use crate::config::Config;
@@ -44,8 +46,12 @@ enum Command {
     Release(order::ReleaseArgs),
     /// Take no new work here and let what runs end; then stay, or terminate
     Drain(order::DrainArgs),
+    /// Check whether this host is fit to run jobs, or an image fit to become one, and say what to mend
+    Check(check::CheckArgs),
     /// Check the configuration, and show what is in force and where it was set
     Config(config::ConfigArgs),
+    /// Write man pages or shell completions, as the packages have them
+    Generate(generate::GenerateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -99,12 +105,14 @@ pub(crate) fn main() -> ExitStatus {
         Command::Hold(args) => finish(block_on(order::hold(args))),
         Command::Release(args) => finish(block_on(order::release(args))),
         Command::Drain(args) => finish(block_on(order::drain(args))),
+        Command::Check(args) => reported(block_on(check::run(args))),
         Command::Config(args) => config::run(args),
+        Command::Generate(args) => finish(generate::run(args, Cli::command())),
     }
 }
 
 /// Runs a command on a runtime of its own.
-fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
     let result = runtime.block_on(command);
@@ -113,10 +121,14 @@ fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result
     result
 }
 
-/// Tells a failure, causes and all, in one line.
 fn finish(result: anyhow::Result<()>) -> ExitStatus {
+    reported(result.map(|()| ExitStatus::Clean))
+}
+
+/// Tells a failure, causes and all, in one line.
+fn reported(result: anyhow::Result<ExitStatus>) -> ExitStatus {
     match result {
-        Ok(()) => ExitStatus::Clean,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("batch-node-agent: {error:#}");
             ExitStatus::Failed
@@ -136,8 +148,6 @@ fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -115,10 +115,19 @@ async fn drained(path: &Path) -> anyhow::Result<()> {
         }
         let live = report.tasks.iter().any(|task| task.known != "STOPPED");
         if !live && report.unreported.is_empty() && report.state.phase != "REGISTERING" {
-            println!("Every job has ended and is reported.");
+            println!("{}", all_over(report.leaving.withheld));
             return Ok(());
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn all_over(withheld: usize) -> String {
+    match withheld {
+        0 => "Every job has ended and is reported.".to_owned(),
+        n => {
+            format!("Every job has ended. ECS is not told of {n} failure(s): it will name the end of the host instead.")
+        }
     }
 }
 
@@ -127,7 +136,9 @@ fn show(outcome: Outcome) {
 }
 
 fn render(outcome: &Outcome) -> String {
-    let Some(plan) = &outcome.plan else { return format!("{}: {}\n", outcome.phase, outcome.why) };
+    let Some(plan) = &outcome.plan else {
+        return format!("{}\nNow {}: {}\n", outcome.done, outcome.phase, outcome.why);
+    };
     let Plan { steps, doubts, jobs, .. } = plan;
     let mut text = format!("Now {}: {}\nThis would be done:\n", outcome.phase, outcome.why);
     // Writing to a String does not fail.
@@ -176,7 +187,7 @@ mod tests {
             jobs: Vec::new(),
             deadline: None,
         };
-        let outcome = Outcome { phase: "ACTIVE".into(), why: "waiting".into(), plan: Some(plan) };
+        let outcome = Outcome { done: String::new(), phase: "ACTIVE".into(), why: "waiting".into(), plan: Some(plan) };
         let expected =
             "Now ACTIVE: waiting\nThis would be done:\n  1. set it DRAINING\n  2. stay\nMind:\n   - it may not\n";
         assert_eq!(render(&outcome), expected);

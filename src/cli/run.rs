@@ -1,5 +1,6 @@
 //! `batch-node-agent run`: the agent of this host.
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tracing::{error, info, warn};
 
 use super::{Overrides, RunArgs};
@@ -39,6 +40,7 @@ pub(crate) fn run(args: RunArgs, overrides: Overrides) -> ExitStatus {
 fn start(config: Config) -> anyhow::Result<ExitStatus> {
     // Chosen by name: rustls guesses its provider only while exactly one is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    no_core_dumps();
     let stop = signals::shutdown_token()?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -55,6 +57,14 @@ fn start(config: Config) -> anyhow::Result<ExitStatus> {
     runtime.shutdown_background();
     info!("batch-node-agent stops; containers that run keep running");
     Ok(status)
+}
+
+/// The credentials of jobs are in memory, and a core dump would put them on disk. systemd-coredump minds the limit as well.
+fn no_core_dumps() {
+    let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, nothing) {
+        warn!(%error, "a crash may leave a core dump with credentials in it");
+    }
 }
 
 /// Whether a restart could mend it.

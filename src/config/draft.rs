@@ -11,6 +11,7 @@ use node_core::{
 use super::value::Value;
 use super::{Config, Home, Vcpus};
 use crate::docker::{AuthFormat, ContainerLimits, HostRegistries, ImageLimits};
+use crate::guard::BlockImds;
 use crate::host::gpu::GpuChoice;
 use crate::logging::{LogFilter, LogFormat};
 use crate::net::{Proxies, ProxyUrl};
@@ -49,7 +50,13 @@ impl Draft {
                 shutdown_wait: Duration::ZERO,
                 disk_full: 100,
                 notice_interval: Duration::ZERO,
+                watch_gpus: true,
+                warm_pool_check: false,
                 event_command: None,
+                block_imds: BlockImds::Off,
+                container_pids_limit: None,
+                task_cleanup_jitter: Duration::ZERO,
+                event_webhook: None,
                 image_pull_behavior: PullBehavior::Default,
                 cpu: None,
                 memory: None,
@@ -176,6 +183,16 @@ impl Value {
             "report" => Some(Retries::Report),
             _ => None,
         }
+    }
+
+    pub(super) fn block_imds(&self) -> Option<BlockImds> {
+        self.text()?.parse().ok()
+    }
+
+    /// Linux knows no more processes than 2^22; amazon-ecs-agent has the same limit, and 0 for none.
+    pub(super) fn pids_limit(&self) -> Option<Option<i64>> {
+        let limit = self.whole().filter(|n| *n <= 1 << 22)?;
+        Some(i64::try_from(limit).ok().filter(|n| *n > 0))
     }
 
     pub(super) fn task_endpoint(&self) -> Option<TaskEndpoint> {

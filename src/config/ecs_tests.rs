@@ -25,6 +25,7 @@ fn a_host_of_amazon_ecs_agents_moves_over_with_its_settings() {
         "ECS_CLUSTER=weak\nECS_RESERVED_MEMORY=64\n",
         "# what ecs-init reads\n\nECS_CLUSTER=strong\nECS_RESERVED_PORTS=[22, 80]\n\
          ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION=1h30m\nECS_CONTAINER_STOP_TIMEOUT=10ms\nECS_IMAGE_PULL_BEHAVIOR=once\n\
+         ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER=10m\nECS_TASK_PIDS_LIMIT=100\n\
          ECS_INSTANCE_ATTRIBUTES={\"stack\":\"a=b\"}\nECS_CONTAINER_INSTANCE_TAGS={\"team\":\"red\"}\n\
          ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM=ec2_instance\nECS_DISABLE_PRIVILEGED=1\nECS_LOGLEVEL=crit\n\
          ECS_AVAILABLE_LOGGING_DRIVERS=[\"json-file\",\"awslogs\"]\nECS_IMAGE_PULL_INACTIVITY_TIMEOUT=5s\n\
@@ -36,6 +37,7 @@ fn a_host_of_amazon_ecs_agents_moves_over_with_its_settings() {
     assert_eq!(config.home, Home::Cluster(ClusterRef::new("strong")));
     assert_eq!((config.reserved_memory, &*config.reserved_ports), (Mebibytes(64), &[22, 80][..]));
     assert_eq!(config.task_cleanup_wait, Duration::from_secs(5400));
+    assert_eq!((config.task_cleanup_jitter, config.container_pids_limit), (Duration::from_secs(600), Some(100)));
     assert_eq!(config.container_stop_timeout, Duration::from_secs(1), "raised to its floor");
     assert_eq!(config.image_limits.inactivity, Duration::from_secs(60), "likewise");
     assert_eq!(config.image_pull_behavior, PullBehavior::Always, "the environment is stronger");
@@ -63,12 +65,13 @@ fn our_own_sources_are_stronger_and_what_they_contradict_yields() {
 
 #[test]
 fn what_is_not_honoured_is_named_in_one_line_and_what_is_not_known_in_another() {
-    let ecs = "ECS_TASK_PIDS_LIMIT=5\nECS_CHECKPOINT=true\nECS_IMAGE_PULL_BEHAVOR=once\n";
+    let ecs = "ECS_VOLUME_PLUGIN_CAPABILITIES=[]\nECS_CHECKPOINT=true\nECS_IMAGE_PULL_BEHAVOR=once\n";
     let config =
-        with_ecs("ECS_TASK_PIDS_LIMIT=6", ecs, "cluster = 'c'", &[("ECS_ENABLE_TASK_IAM_ROLE", "false")]).unwrap();
+        with_ecs("ECS_VOLUME_PLUGIN_CAPABILITIES=[1]", ecs, "cluster = 'c'", &[("ECS_ENABLE_TASK_IAM_ROLE", "false")])
+            .unwrap();
     let [not_honoured, unknown] = &*config.remarks else { panic!("{:?}", config.remarks) };
     let expected = "these settings of amazon-ecs-agent are not honoured: ECS_ENABLE_TASK_IAM_ROLE (it is always \
-        true here), ECS_TASK_PIDS_LIMIT (not supported by this agent yet)";
+        true here), ECS_VOLUME_PLUGIN_CAPABILITIES (not supported by this agent yet)";
     assert_eq!(not_honoured, expected);
     assert!(unknown.ends_with("ECS_IMAGE_PULL_BEHAVOR (did you mean ECS_IMAGE_PULL_BEHAVIOR?)"), "{unknown}");
 }
@@ -87,6 +90,7 @@ fn secrets_are_shown_nowhere() {
         ("ECS_ENGINE_AUTH_TYPE", "docker"),
         ("ECS_ENGINE_AUTH_DATA", auth),
         ("HTTP_PROXY", "http://me:hunter2@proxy:3128"),
+        ("BATCH_NODE_AGENT_EVENT_WEBHOOK", "https://me:hunter2@hooks.example.com/services/hunter2?sig=hunter2"),
     ];
     let (config, effective) = explain(None, variables(&environment)).unwrap();
     assert_ne!(config.registries, HostRegistries::default());

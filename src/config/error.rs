@@ -9,6 +9,13 @@ pub(crate) struct ConfigError {
     pub(super) problems: Vec<Problem>,
 }
 
+impl ConfigError {
+    /// Nothing is wrong but that nobody has said whom this host works for.
+    pub(crate) fn is_unset(&self) -> bool {
+        self.problems.iter().all(|problem| matches!(problem, Problem::NoHome))
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.problems.len() {

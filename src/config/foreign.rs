@@ -41,6 +41,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
     Foreign { variable: "ECS_ENABLE_GPU_SUPPORT", key: "gpus", read: go::all_or_none },
     same("ECS_NVIDIA_RUNTIME", "nvidia_runtime"),
     Foreign { variable: "ECS_ENABLE_SPOT_INSTANCE_DRAINING", key: "spot", read: go::drain_or_ignore },
+    Foreign { variable: "ECS_WARM_POOLS_CHECK", key: "warm_pool_check", read: go::boolean },
     same("ECS_AVAILABLE_LOGGING_DRIVERS", "logging_drivers"),
     Foreign { variable: "ECS_DISABLE_DOCKER_HEALTH_CHECK", key: "disable_health_checks", read: go::boolean },
     Foreign { variable: "ECS_DISABLE_METRICS", key: "disable_metrics", read: go::boolean },
@@ -81,6 +82,12 @@ pub(super) const FOREIGN: &[Foreign] = &[
         key: "task_cleanup_wait",
         read: |t| go::at_least(t, 1),
     },
+    Foreign {
+        variable: "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER",
+        key: "task_cleanup_jitter",
+        read: |t| go::at_least(t, 0),
+    },
+    same("ECS_TASK_PIDS_LIMIT", "container_pids_limit"),
     Foreign { variable: "ECS_LOG_OUTPUT_FORMAT", key: "log_format", read: go::log_format },
     Foreign { variable: "ECS_LOGLEVEL", key: "log_level", read: go::log_level },
 ];
@@ -130,7 +137,6 @@ pub(super) const OTHERS: &[(&str, Answer)] = &[
     ("ECS_ENABLE_TASK_ENI", Always("false")),
     ("ECS_ENABLE_TASK_IAM_ROLE", Always("true")),
     ("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", Always("true")),
-    ("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION_JITTER", Not("containers are removed when `task_cleanup_wait` is over")),
     ("ECS_EXCLUDE_IPV6_PORTBINDING", Always("true")),
     ("ECS_EXTERNAL", Always("false")),
     ("ECS_GMSA_SUPPORTED", Always("false")),
@@ -150,11 +156,9 @@ pub(super) const OTHERS: &[(&str, Answer)] = &[
     ("ECS_SELINUX_CAPABLE", Always("false")),
     ("ECS_SHARED_VOLUME_MATCH_FULL_CONFIG", Always("false")),
     ("ECS_SKIP_LOCALHOST_TRAFFIC_FILTER", Moot("this agent filters no traffic")),
-    ("ECS_TASK_PIDS_LIMIT", Not(YET)),
     ("ECS_UPDATES_ENABLED", Moot("updates are the package manager's")),
     ("ECS_UPDATE_DOWNLOAD_DIR", Moot("updates are the package manager's")),
     ("ECS_VOLUME_PLUGIN_CAPABILITIES", Not(YET)),
-    ("ECS_WARM_POOLS_CHECK", Not(YET)),
     ("NONECS_NUM_CONTAINERS_DELETE_PER_CYCLE", Not("containers that are none of this agent's are left alone")),
 ];
 

@@ -6,6 +6,7 @@ mod docs;
 mod draft;
 mod ecs_json;
 mod error;
+mod example;
 mod foreign;
 mod go;
 mod keys;
@@ -20,11 +21,13 @@ use node_core::{ClusterRef, ImagePolicy, LeavingPolicy, Mebibytes, PullBehavior}
 
 pub(crate) use docs::markdown;
 pub(crate) use error::ConfigError;
+pub(crate) use example::example;
 
 use crate::docker::{ContainerLimits, HostRegistries, ImageLimits};
+use crate::guard::BlockImds;
 use crate::host::gpu::GpuChoice;
 use crate::logging::{LogFilter, LogFormat};
-use crate::net::Proxies;
+use crate::net::{PostUrl, Proxies};
 use crate::serve::endpoint::TaskEndpoint;
 use crate::serve::task::Rate;
 use check::check;
@@ -54,7 +57,14 @@ pub(crate) struct Config {
     /// Percent in use.
     pub(crate) disk_full: u8,
     pub(crate) notice_interval: Duration,
+    pub(crate) watch_gpus: bool,
+    pub(crate) warm_pool_check: bool,
     pub(crate) event_command: Option<PathBuf>,
+    pub(crate) block_imds: BlockImds,
+    /// `None`: no limit.
+    pub(crate) container_pids_limit: Option<i64>,
+    pub(crate) task_cleanup_jitter: Duration,
+    pub(crate) event_webhook: Option<PostUrl>,
     pub(crate) image_pull_behavior: PullBehavior,
     pub(crate) image_limits: ImageLimits,
     pub(crate) image_cleanup: bool,
@@ -173,6 +183,22 @@ pub(crate) fn admin_socket(
 /// A duration as settings have it, such as `90s` or `3h`.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     value::Value::Text(text.to_owned()).duration()
+}
+
+/// The variable of a setting.
+#[cfg(feature = "local")]
+pub(crate) fn variable(key: &str) -> String {
+    format!("{}{}", keys::PREFIX, key.to_ascii_uppercase())
+}
+
+/// Whether there is such a setting, and whether it takes this value, written as in the environment. Else what is wrong.
+#[cfg(feature = "local")]
+pub(crate) fn check_setting(key: &str, value: &str) -> Result<(), String> {
+    let known = keys().find(|known| known.name == key);
+    let known =
+        known.ok_or_else(|| format!("there is no setting {key}; `batch-node-agent config --docs` shows all"))?;
+    let taken = (known.apply)(&mut Draft::blank(), &value::Value::Text(value.to_owned()));
+    taken.ok_or_else(|| format!("{key} must be {}", known.expects))
 }
 
 /// The process's environment. What is not UTF-8 cannot be a setting: it is mended so that its key's error shows it.

@@ -9,20 +9,44 @@ use serde_json::{Map, Value, json};
 
 use super::failure::refused;
 use super::labels;
+use crate::guard::Confinement;
 
 const CONFIG_ERROR: &str = "DockerClientConfigError";
 const HOST_CONFIG_ERROR: &str = "HostConfigError";
+
+/// What the host, not the job, has to say about every container.
+pub(super) struct OfHost<'a> {
+    pub(super) gpu_runtime: &'a str,
+    pub(super) pids_limit: Option<i64>,
+    pub(super) confinement: Option<&'a Confinement>,
+}
+
+impl OfHost<'_> {
+    /// What the job says for itself stays, but for what would lead around the block of the instance metadata service: with
+    /// `NET_RAW`, which Docker gives by default, a container on the host's network writes packets that no rule sees.
+    fn apply(&self, config: &mut HostConfig) {
+        config.pids_limit = config.pids_limit.or(self.pids_limit);
+        let Some(Confinement { cgroup_parent }) = self.confinement else { return };
+        config.cgroup_parent = Some((*cgroup_parent).to_owned());
+        let on_host = config.network_mode.as_deref() == Some("host");
+        if on_host && config.privileged != Some(true) {
+            config.cap_drop.get_or_insert_default().push("NET_RAW".to_owned());
+        }
+    }
+}
 
 /// Fails only where the payload's JSON texts are not what Docker takes.
 pub(super) fn create_body(
     task: &TaskSpec,
     container: &ContainerSpec,
     cluster: &str,
-    gpu_runtime: &str,
+    host: &OfHost<'_>,
 ) -> Result<ContainerCreateBody, OpFailure> {
     let mut body = config(container)?;
-    let runtime = sees_gpus(task, &body).then_some(gpu_runtime);
-    body.host_config = Some(host_config(container, runtime)?);
+    let runtime = sees_gpus(task, &body).then_some(host.gpu_runtime);
+    let mut host_config = host_config(container, runtime)?;
+    host.apply(&mut host_config);
+    body.host_config = Some(host_config);
     body.networking_config = None;
     let own = [
         (labels::TASK_ARN, task.arn.as_str()),

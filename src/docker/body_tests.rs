@@ -4,6 +4,8 @@ use node_core::{ContainerName, Protocol, TaskArn};
 
 use super::*;
 
+const HOST: OfHost<'_> = OfHost { gpu_runtime: "nvidia", pids_limit: None, confinement: None };
+
 fn container() -> ContainerSpec {
     ContainerSpec::new("default", "busybox:latest")
 }
@@ -17,7 +19,7 @@ fn body(container: ContainerSpec) -> Result<ContainerCreateBody, OpFailure> {
         roles: node_core::Roles::default(),
         memory: None,
     };
-    create_body(&task, &container, "c", "nvidia")
+    create_body(&task, &container, "c", &HOST)
 }
 
 /// As Docker gets it.
@@ -49,7 +51,7 @@ fn the_runtime_of_gpus_is_for_containers_that_name_devices_in_a_task_that_has_so
         roles: node_core::Roles::default(),
         memory: None,
     };
-    let body = create_body(&task, &beside, "c", "nvidia").unwrap();
+    let body = create_body(&task, &beside, "c", &HOST).unwrap();
     assert_eq!(body.host_config.unwrap().runtime, None);
 }
 
@@ -176,4 +178,21 @@ fn a_health_check_arrives_in_the_config_and_must_be_there_where_it_is_reported()
     assert_eq!((&health["Test"], &health["Interval"]), (&json!(["CMD-SHELL", "true"]), &json!(5_000_000_000_u64)));
     let without = body(ContainerSpec { health_check: true, ..container() });
     assert!(matches!(without, Err(OpFailure::Refused { name: "DockerClientConfigError", .. })), "{without:?}");
+}
+
+#[test]
+fn a_host_that_blocks_imds_puts_jobs_into_their_group_and_takes_raw_packets_from_those_on_its_network() {
+    let group = Confinement { cgroup_parent: "batchjobs.slice" };
+    let host = OfHost { pids_limit: Some(100), confinement: Some(&group), ..HOST };
+    let given = |text: &str| {
+        let mut config: HostConfig = serde_json::from_str(text).unwrap();
+        host.apply(&mut config);
+        serde_json::to_value(config).unwrap()
+    };
+    let on_host = given(r#"{"NetworkMode":"host","CapDrop":["MKNOD"],"CgroupParent":"/mine"}"#);
+    assert_eq!(on_host["CgroupParent"], "batchjobs.slice", "a job does not choose its way around the block");
+    assert_eq!((&on_host["CapDrop"], &on_host["PidsLimit"]), (&json!(["MKNOD", "NET_RAW"]), &json!(100)));
+    let apart = given(r#"{"PidsLimit":7}"#);
+    assert_eq!((&apart["CapDrop"], &apart["PidsLimit"]), (&Value::Null, &json!(7)), "the job's own limit counts");
+    assert_eq!(given(r#"{"NetworkMode":"host","Privileged":true}"#)["CapDrop"], Value::Null);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bollard::models::{SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum};
 use node_core::{DockerName, OpFailure};
 use serde::Serialize;
 
@@ -11,6 +12,7 @@ use super::failure::{self, limited};
 use super::images::ImageLimits;
 use super::pulls::Pulls;
 use super::transport::Endpoint;
+use crate::guard::Confinement;
 
 /// amazon-ecs-agent's limit of a version call (agent/dockerclient/timeout.go).
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
@@ -56,6 +58,9 @@ pub(crate) struct Docker {
     pub(super) container_limits: ContainerLimits,
     /// The OCI runtime that gives containers GPUs.
     pub(super) gpu_runtime: Arc<str>,
+    /// Processes that a container may have; `None` is as many as Docker allows.
+    pub(super) pids_limit: Option<i64>,
+    pub(super) confinement: Option<Confinement>,
     own_starts: Arc<Mutex<BTreeSet<DockerName>>>,
 }
 
@@ -66,6 +71,14 @@ pub(crate) struct DockerVersion {
     pub(crate) engine: String,
     /// The newest Engine API it speaks, such as `1.41`.
     pub(crate) api: String,
+}
+
+/// How a daemon keeps its containers' control groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Groups {
+    pub(crate) version_2: bool,
+    /// By `systemd`, in slices, or by itself, in directories.
+    pub(crate) by_systemd: bool,
 }
 
 impl Docker {
@@ -79,6 +92,8 @@ impl Docker {
             limits: ImageLimits::default(),
             container_limits: ContainerLimits::default(),
             gpu_runtime: GPU_RUNTIME.into(),
+            pids_limit: None,
+            confinement: None,
             own_starts: Arc::default(),
         })
     }
@@ -91,6 +106,17 @@ impl Docker {
     #[must_use]
     pub(crate) fn with_gpu_runtime(self, name: &str) -> Self {
         Self { gpu_runtime: name.into(), ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn with_pids_limit(self, pids_limit: Option<i64>) -> Self {
+        Self { pids_limit, ..self }
+    }
+
+    /// For containers that the rules of [`crate::guard`] are to know.
+    #[must_use]
+    pub(crate) fn confining(self, confinement: Option<Confinement>) -> Self {
+        Self { confinement, ..self }
     }
 
     /// Why this daemon cannot give GPUs to containers; `None` if it can.
@@ -127,6 +153,15 @@ impl Docker {
                 ),
             ))
         }
+    }
+
+    /// How it keeps its containers' control groups; `None` while it does not say.
+    pub(crate) async fn groups(&self) -> Option<Groups> {
+        let info = tokio::time::timeout(INFO_LIMIT, self.api.info()).await.ok()?.ok()?;
+        Some(Groups {
+            version_2: info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_2),
+            by_systemd: info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::SYSTEMD),
+        })
     }
 
     /// Whether the daemon answers within `limit`.

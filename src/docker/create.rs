@@ -9,6 +9,7 @@ use node_core::{ContainerSpec, DockerId, DockerName, Observation, OpFailure, Run
 
 use super::failure::{limited, names, status};
 use super::{Docker, body, labels, observe};
+use body::OfHost;
 
 /// Docker holds a name from the moment a create begins, but shows the container only when that is done. After a crash the
 /// dead process's create may still be under way: it is waited for this often, this long each.
@@ -25,7 +26,11 @@ impl Docker {
         name: &DockerName,
         cluster: &str,
     ) -> Result<Observation, OpFailure> {
-        let body = body::create_body(task, container, cluster, &self.gpu_runtime)?;
+        let body = {
+            let (pids_limit, confinement) = (self.pids_limit, self.confinement.as_ref());
+            let host = OfHost { gpu_runtime: &self.gpu_runtime, pids_limit, confinement };
+            body::create_body(task, container, cluster, &host)?
+        };
         limited("created", self.container_limits.create, self.create_or_adopt(&task.arn, name, body)).await
     }
 

@@ -99,7 +99,7 @@ impl Docker {
     }
 
     /// The image as the host holds it; `None` if it does not.
-    async fn held(&self, image: &str) -> Result<Option<ImagePulled>, OpFailure> {
+    pub(super) async fn held(&self, image: &str) -> Result<Option<ImagePulled>, OpFailure> {
         limited("inspecting", IMAGE_INSPECT_LIMIT, async {
             match self.api.inspect_image(image).await {
                 Ok(found) => {

@@ -4,6 +4,7 @@
 //! answers become [`Observation`](node_core::Observation)s and [`OpFailure`](node_core::OpFailure)s. Whether to try again, and
 //! what a failure means for a task, is `node-core`'s.
 
+mod about;
 mod body;
 mod cleanup;
 mod client;
@@ -21,7 +22,8 @@ pub(crate) mod registry;
 mod shown;
 mod transport;
 
-pub(crate) use client::{ContainerLimits, Docker, DockerError};
+pub(crate) use about::About;
+pub(crate) use client::{ContainerLimits, Docker, DockerError, DockerVersion, Groups};
 pub(crate) use events::watch;
 pub(crate) use images::{ImageLimits, Wanted};
 pub(crate) use registry::{AuthFormat, HostRegistries};

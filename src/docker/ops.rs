@@ -53,17 +53,25 @@ impl Docker {
         result
     }
 
-    /// Sends SIGTERM (or the image's own stop signal), SIGKILL after `grace_secs`, and says what is left. A container that
-    /// does not run is fine.
+    /// Sends SIGTERM (or the image's own stop signal), SIGKILL after `grace_secs`, and says what is left. Without any grace it
+    /// is SIGKILL alone: Docker's own stop would send SIGTERM even then, and a job that heeds it may end with 0, half done.
+    /// A container that does not run is fine.
     pub(crate) async fn stop(&self, id: &DockerId, grace_secs: u64) -> Result<Observation, OpFailure> {
         let grace = i32::try_from(grace_secs).unwrap_or(i32::MAX);
         let limit = Duration::from_secs(u64::from(grace.unsigned_abs())).saturating_add(STOP_LIMIT);
         limited("stopped", limit, async {
-            let options = StopContainerOptions { signal: None, t: Some(grace) };
-            self.api
-                .stop_container(id.as_str(), Some(options))
-                .await
-                .map_err(|e| self.failed_on_container(names::STOP, &e))?;
+            let stopped = if grace == 0 {
+                let options = KillContainerOptions { signal: "SIGKILL".to_owned() };
+                // 409: it does not run.
+                self.api.kill_container(id.as_str(), Some(options)).await.or_else(|error| match status(&error) {
+                    Some(409) => Ok(()),
+                    _ => Err(error),
+                })
+            } else {
+                let options = StopContainerOptions { signal: None, t: Some(grace) };
+                self.api.stop_container(id.as_str(), Some(options)).await
+            };
+            stopped.map_err(|e| self.failed_on_container(names::STOP, &e))?;
             self.inspect_id(id.as_str()).await
         })
         .await

@@ -48,7 +48,7 @@ impl Registration {
     }
 
     /// The operator's attributes (on a first registration), the capabilities, the GPUs' driver, and the operating system.
-    pub(super) fn attributes(&self, previous: Option<&ContainerInstanceArn>) -> Vec<Attribute> {
+    pub(crate) fn attributes(&self, previous: Option<&ContainerInstanceArn>) -> Vec<Attribute> {
         let own = self
             .attributes
             .iter()

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use node_core::DockerId;
 use serde::Serialize;
 
+/// The group that containers of jobs share where `block_imds` wants them told apart. systemd reads a dash as a level more.
+pub(crate) const JOBS_GROUP: &str = "batchjobs";
+
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// One container's use so far.
@@ -45,7 +48,7 @@ impl Cgroups {
     }
 
     /// Version 2, with its one tree.
-    pub(super) fn is_unified(&self) -> bool {
+    pub(crate) fn is_unified(&self) -> bool {
         self.unified
     }
 
@@ -54,7 +57,7 @@ impl Cgroups {
         if self.unified { group(&self.root, id) } else { group(&self.root.join(controller), id) }
     }
 
-    /// Of a running container of Docker's, under the cgroup driver `cgroupfs` or `systemd` with their default parents.
+    /// Of a running container of Docker's, under the cgroup driver `cgroupfs` or `systemd`.
     ///
     /// # Errors
     /// `NotFound` if it does not run.
@@ -81,9 +84,14 @@ impl Cgroups {
     }
 }
 
-/// Where Docker's two cgroup drivers put a container.
+/// Where Docker's two cgroup drivers put a container, by default and under [`JOBS_GROUP`].
 fn group(controller: &Path, id: &DockerId) -> io::Result<PathBuf> {
-    let places = [format!("docker/{id}"), format!("system.slice/docker-{id}.scope")];
+    let places = [
+        format!("docker/{id}"),
+        format!("system.slice/docker-{id}.scope"),
+        format!("{JOBS_GROUP}/{id}"),
+        format!("{JOBS_GROUP}.slice/docker-{id}.scope"),
+    ];
     places
         .iter()
         .map(|place| controller.join(place))
@@ -153,7 +161,9 @@ mod tests {
 
     #[test]
     fn version_2_under_either_driver() {
-        for place in ["docker/abc", "system.slice/docker-abc.scope"] {
+        for place in
+            ["docker/abc", "system.slice/docker-abc.scope", "batchjobs/abc", "batchjobs.slice/docker-abc.scope"]
+        {
             let at = |file: &str| format!("{place}/{file}");
             let seen = usage(&[
                 ("cgroup.controllers", "cpu memory\n"),

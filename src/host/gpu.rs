@@ -3,6 +3,7 @@
 //! The library comes with the driver and is loaded when it is needed, so one AMI serves hosts with and without GPUs. On a first
 //! boot the driver may be ready minutes after the agent: while the PCI bus shows more GPUs than NVML does, a young host waits.
 
+mod faults;
 mod nvml;
 
 use std::path::Path;
@@ -50,6 +51,12 @@ pub(crate) enum GpuChoice {
     Only(Vec<String>),
 }
 
+/// GPUs do not fail by the second, and XID errors are heard at once.
+const FAULT_LOOKS_APART: Duration = Duration::from_secs(30);
+/// NVML that does not start any more is asked this often, so far apart, before the host is taken to be sick.
+const FAULT_TRIES: u32 = 4;
+const FAULT_TRIES_APART: Duration = Duration::from_secs(30);
+
 /// What the host is looked at with.
 pub(crate) trait Source: Send + Sync {
     /// GPUs on the PCI bus, ready or not.
@@ -57,6 +64,8 @@ pub(crate) trait Source: Send + Sync {
     /// What the driver says; a text for people where it says nothing.
     fn driver(&self) -> Result<Gpus, String>;
     fn uptime(&self) -> Duration;
+    /// Waits for a fault of one of these GPUs, while `watched_on` says so; `Err` where the driver says nothing.
+    fn fault(&self, offered: &[String], watched_on: &dyn Fn() -> bool) -> Result<Option<String>, String>;
 }
 
 /// This machine.
@@ -73,6 +82,10 @@ impl Source for Host {
 
     fn uptime(&self) -> Duration {
         sysinfo::System::uptime().map_or(Duration::MAX, Duration::from_secs)
+    }
+
+    fn fault(&self, offered: &[String], watched_on: &dyn Fn() -> bool) -> Result<Option<String>, String> {
+        nvml::with(&nvml::LIBRARIES, |nvml| faults::watch(nvml, offered, FAULT_LOOKS_APART, watched_on))?
     }
 }
 
@@ -149,6 +162,39 @@ impl GpuFinder {
             None => self.look().await,
         };
         wanted.iter().find(|uuid| !known.devices.iter().any(|gpu| gpu.uuid == **uuid)).map(String::as_str)
+    }
+
+    /// Waits for a fault of these GPUs, for as long as it is polled; `None`: there is nothing to watch.
+    pub(crate) async fn fault(&self, offered: Vec<String>) -> Option<String> {
+        let offered: Arc<[String]> = offered.into();
+        for tries in 1.. {
+            let why = match self.await_fault(Arc::clone(&offered)).await? {
+                Ok(fault) => return fault,
+                Err(why) => why,
+            };
+            if tries >= FAULT_TRIES {
+                return Some(why);
+            }
+            tracing::warn!("the GPUs cannot be watched: {why}");
+            tokio::time::sleep(FAULT_TRIES_APART).await;
+        }
+        None
+    }
+
+    /// On a thread of its own, which ends soon after this is given up.
+    async fn await_fault(&self, offered: Arc<[String]>) -> Option<Result<Option<String>, String>> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let source = Arc::clone(&self.source);
+        let thread = std::thread::Builder::new().name("gpu-faults".to_owned());
+        let watch = move || {
+            let found = source.fault(&offered, &|| !answer.is_closed());
+            // Whoever asked may have given up.
+            let _ = answer.send(found);
+        };
+        if let Err(error) = thread.spawn(watch) {
+            tracing::warn!(%error, "no thread to watch the GPUs");
+        }
+        answered.await.ok()
     }
 
     fn remember(&self, found: Gpus) -> Gpus {

@@ -163,16 +163,16 @@ fn cause(error: &SdkImdsError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use aws_config::imds::Client;
+pub(crate) mod testing {
     use aws_config::provider_config::ProviderConfig;
     use axum::Router;
-    use axum::routing::{get, put};
+    use axum::routing::put;
     use tokio::net::TcpListener;
 
-    use super::*;
+    use super::{Client, Imds};
 
-    async fn imds(router: Router) -> Imds {
+    /// A metadata service with these items.
+    pub(crate) async fn imds(router: Router) -> Imds {
         let token = put(|| async { ([("x-aws-ec2-metadata-token-ttl-seconds", "21600")], "t0ken") });
         let router = router.route("/latest/api/token", token);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -181,11 +181,20 @@ mod tests {
         at(&endpoint)
     }
 
-    fn at(endpoint: &str) -> Imds {
+    pub(crate) fn at(endpoint: &str) -> Imds {
         let config = ProviderConfig::empty().with_http_client(crate::aws::http_client());
         let builder = Client::builder().configure(&config).max_attempts(1);
         Imds::new(builder.endpoint(endpoint).unwrap().build())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+
+    use super::testing::{at, imds};
+    use super::*;
 
     #[tokio::test]
     async fn the_identity_comes_as_raw_text() {

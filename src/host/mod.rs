@@ -3,6 +3,7 @@
 pub(crate) mod cgroup;
 pub(crate) mod gpu;
 pub(crate) mod imds;
+pub(crate) mod iptables;
 pub(crate) mod linklocal;
 pub(crate) mod notices;
 pub(crate) mod os;

@@ -19,7 +19,7 @@ const SPOT_NOTICE: Duration = Duration::from_secs(120);
 /// What stands at one source now.
 pub(crate) type Seen = (Source, Option<Interruption>);
 
-/// All but scale-in. A source that does not answer is left out: no answer is no all-clear.
+/// All but scale-in. A source that gives no answer, or none that can be read, is left out: that is no all-clear.
 pub(crate) async fn look(imds: &Imds, now: Timestamp) -> Vec<Seen> {
     let (spot, rebalance, maintenance) = tokio::join!(
         imds.item("spot notice", SPOT),
@@ -27,16 +27,32 @@ pub(crate) async fn look(imds: &Imds, now: Timestamp) -> Vec<Seen> {
         imds.item("maintenance events", MAINTENANCE)
     );
     let mut seen = Vec::new();
-    seen.extend(told(spot).map(|text| (Source::Spot, text.and_then(|t| read_spot(&t, now)))));
+    let spot = told(spot).and_then(|text| text.map(|t| read_spot(&t, now)).transpose().ok());
+    seen.extend(spot.map(|found| (Source::Spot, found)));
     seen.extend(told(rebalance).map(|text| (Source::Rebalance, text.map(|_| Interruption::Rebalance))));
-    seen.extend(told(maintenance).map(|text| (Source::Maintenance, text.and_then(|t| read_maintenance(&t)))));
+    let maintenance = told(maintenance).and_then(|text| text.map_or(Ok(None), |t| read_maintenance(&t)).ok());
+    seen.extend(maintenance.map(|found| (Source::Maintenance, found)));
     seen
 }
 
-/// Whether the Auto Scaling group is ending this instance; `None`: not known.
-pub(crate) async fn scaled_in(imds: &Imds) -> Option<bool> {
-    let state = told(imds.item("target life-cycle state", TARGET_STATE).await)?;
-    Some(state.is_some_and(|state| state == "Terminated"))
+/// What its Auto Scaling group is making of this instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    Terminated,
+    /// In the warm pool: `Warmed:Stopped`, `Warmed:Running` or `Warmed:Hibernated`.
+    Warmed(String),
+    /// `InService`, as a rule.
+    Other(String),
+}
+
+/// `None`: it is in no group, or the group has not said yet.
+pub(crate) async fn target(imds: &Imds) -> Result<Option<Target>, ImdsFailure> {
+    let state = imds.item("target life-cycle state", TARGET_STATE).await?;
+    Ok(state.map(|state| match state.as_str() {
+        "Terminated" => Target::Terminated,
+        _ if state.starts_with("Warmed:") => Target::Warmed(state),
+        _ => Target::Other(state),
+    }))
 }
 
 fn told(answer: Result<Option<String>, ImdsFailure>) -> Option<Option<String>> {
@@ -49,16 +65,15 @@ struct Spot {
     time: String,
 }
 
-fn read_spot(text: &str, now: Timestamp) -> Option<Interruption> {
-    let spot: Spot = serde_json::from_str(text)
-        .inspect_err(|error| tracing::warn!("the spot notice cannot be read: {error}"))
-        .ok()?;
+fn read_spot(text: &str, now: Timestamp) -> serde_json::Result<Interruption> {
+    let spot: Spot =
+        serde_json::from_str(text).inspect_err(|error| tracing::warn!("the spot notice cannot be read: {error}"))?;
     let action = match spot.action.as_str() {
         "stop" => SpotAction::Stop,
         "hibernate" => SpotAction::Hibernate,
         _ => SpotAction::Terminate,
     };
-    Some(Interruption::Spot { action, at: time(&spot.time).unwrap_or_else(|| now.after(SPOT_NOTICE)) })
+    Ok(Interruption::Spot { action, at: time(&spot.time).unwrap_or_else(|| now.after(SPOT_NOTICE)) })
 }
 
 #[derive(Deserialize)]
@@ -71,14 +86,12 @@ struct Event {
 }
 
 /// The first event that is still to come.
-fn read_maintenance(text: &str) -> Option<Interruption> {
+fn read_maintenance(text: &str) -> serde_json::Result<Option<Interruption>> {
     let events: Vec<Event> = serde_json::from_str(text)
-        .inspect_err(|error| tracing::warn!("the maintenance events cannot be read: {error}"))
-        .ok()?;
+        .inspect_err(|error| tracing::warn!("the maintenance events cannot be read: {error}"))?;
     let open = events.into_iter().filter(|e| e.state.is_empty() || e.state == "active");
     let timed = open.filter_map(|event| Some((calendar(&event.not_before)?, event.code)));
-    let (not_before, code) = timed.min()?;
-    Some(Interruption::Maintenance { code, not_before })
+    Ok(timed.min().map(|(not_before, code)| Interruption::Maintenance { code, not_before }))
 }
 
 fn time(text: &str) -> Option<Timestamp> {
@@ -105,10 +118,10 @@ mod tests {
     fn a_spot_notice_has_an_action_and_a_time() {
         let at = Timestamp(1_505_722_920_000);
         let text = r#"{"action":"terminate","time":"2017-09-18T08:22:00Z"}"#;
-        assert_eq!(read_spot(text, NOW), Some(Interruption::Spot { action: SpotAction::Terminate, at }));
+        assert_eq!(read_spot(text, NOW).ok(), Some(Interruption::Spot { action: SpotAction::Terminate, at }));
         let soon = Interruption::Spot { action: SpotAction::Stop, at: Timestamp(121_000) };
-        assert_eq!(read_spot(r#"{"action":"stop","time":"soon"}"#, NOW), Some(soon));
-        assert_eq!(read_spot("<html>", NOW), None);
+        assert_eq!(read_spot(r#"{"action":"stop","time":"soon"}"#, NOW).ok(), Some(soon));
+        assert!(read_spot("<html>", NOW).is_err());
     }
 
     #[test]
@@ -119,9 +132,10 @@ mod tests {
             {"NotBefore":"01 Jan 2019 09:00:43 GMT","Code":"instance-stop","State":"completed","EventId":"g"}]"#;
         let not_before = Timestamp(1_548_061_243_000);
         assert_eq!(
-            read_maintenance(text),
+            read_maintenance(text).unwrap(),
             Some(Interruption::Maintenance { code: "system-reboot".into(), not_before })
         );
-        assert_eq!(read_maintenance("[]"), None);
+        assert_eq!(read_maintenance("[]").unwrap(), None);
+        assert!(read_maintenance("<html>").is_err());
     }
 }

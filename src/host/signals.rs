@@ -34,6 +34,7 @@ pub(crate) fn shutdown_token() -> io::Result<CancellationToken> {
 }
 
 /// Waits for the first SIGTERM or SIGINT. Without signal handlers it never ends: the signals then end the process themselves.
+#[cfg(feature = "local")]
 pub(crate) async fn wait() {
     match shutdown_token() {
         Ok(token) => token.cancelled().await,

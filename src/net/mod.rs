@@ -2,7 +2,9 @@
 //! and the websockets go the same way.
 
 mod exempt;
+mod post;
 mod proxy;
+mod reach;
 mod sdk;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpStream;
 
+pub(crate) use post::{Post, PostUrl};
 pub(crate) use proxy::{Proxies, ProxyUrl};
 
 /// To a server or to a proxy, and with the latter perhaps in TLS.

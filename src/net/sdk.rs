@@ -25,7 +25,7 @@ impl Network {
         Ok(SharedHttpClient::new(ByAddress { network: self.clone(), ways }))
     }
 
-    fn tls_context(&self) -> Result<TlsContext, NetError> {
+    pub(super) fn tls_context(&self) -> Result<TlsContext, NetError> {
         let mut trusted = TrustStore::default();
         if let Some(bundle) = &self.bundle {
             trusted.add_pem_certificate(bundle.pem.clone());

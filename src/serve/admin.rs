@@ -1,5 +1,5 @@
-//! The admin socket: `GET /status`, for `batch-node-agent status`, and `POST /order`, for `hold`, `release` and `drain`. It asks the agent's loop, which owns all state, and holds
-//! none of its own. Only the agent's own user may connect.
+//! The admin socket: `GET /status` and `GET /metrics`, for `batch-node-agent status`, and `POST /order`, for `hold`, `release` and
+//! `drain`. It asks the agent's loop, which owns all state, and holds none of its own. Only the agent's own user may connect.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics;
 use super::order::{Asked, Outcome};
 use super::report::StatusReport;
 use super::task;
@@ -34,6 +36,8 @@ pub(crate) enum AdminRequest {
 
 /// How long the loop may take: a person waits for it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// A plan asks AWS first.
+const PLAN_WITHIN: Duration = Duration::from_secs(8);
 
 /// Why the socket cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +74,11 @@ impl Admin {
     /// Answers until `stop`, and then removes the socket. A full `requests` counts as a slow answer.
     pub(crate) async fn serve(mut self, requests: mpsc::Sender<AdminRequest>, stop: CancellationToken) {
         let Some(listener) = self.listener.take() else { return };
-        let router = Router::new().route("/status", get(status)).route("/order", post(order)).with_state(requests);
+        let router = Router::new()
+            .route("/status", get(status))
+            .route("/metrics", get(metrics))
+            .route("/order", post(order))
+            .with_state(requests);
         let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = server.await {
             tracing::warn!(error = %chain(&error), "the admin socket is no longer served");
@@ -126,8 +134,16 @@ async fn status(State(requests): State<mpsc::Sender<AdminRequest>>) -> Response 
     }
 }
 
+async fn metrics(State(requests): State<mpsc::Sender<AdminRequest>>) -> Response {
+    match ask(&requests, AdminRequest::Status).await {
+        Ok(report) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&report)).into_response(),
+        Err(why) => unavailable(why),
+    }
+}
+
 async fn order(State(requests): State<mpsc::Sender<AdminRequest>>, Json(asked): Json<Asked>) -> Response {
-    match ask(&requests, |answer| AdminRequest::Order(asked, answer)).await {
+    let limit = if matches!(asked, Asked::Plan(_)) { PLAN_WITHIN } else { ANSWER_WITHIN };
+    match ask_within(limit, &requests, |answer| AdminRequest::Order(asked, answer)).await {
         Ok(Ok(outcome)) => Json(outcome).into_response(),
         Ok(Err(why)) => unavailable(&why),
         Err(why) => unavailable(why),
@@ -138,12 +154,20 @@ async fn ask<T>(
     requests: &mpsc::Sender<AdminRequest>,
     question: impl FnOnce(oneshot::Sender<T>) -> AdminRequest,
 ) -> Result<T, &'static str> {
+    ask_within(ANSWER_WITHIN, requests, question).await
+}
+
+async fn ask_within<T>(
+    limit: Duration,
+    requests: &mpsc::Sender<AdminRequest>,
+    question: impl FnOnce(oneshot::Sender<T>) -> AdminRequest,
+) -> Result<T, &'static str> {
     let ask = async {
         let (answer, answered) = oneshot::channel();
         requests.send(question(answer)).await.ok()?;
         answered.await.ok()
     };
-    match timeout(ANSWER_WITHIN, ask).await {
+    match timeout(limit, ask).await {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err("the agent is stopping"),
         Err(_) => Err("the agent is too busy to answer"),

@@ -7,14 +7,19 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Asked {
     Order(Order),
-    /// What the order would do, and no more.
+    /// What the order would do, and no more. What must be known for that of EC2 and the Auto Scaling group is asked first.
     Plan(Order),
+    /// The same, of what is known already.
+    PlanNow(Order),
     /// The host is going down; the agent's own setting says how long it may wait.
     Shutdown,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
+    /// What has been done, in a sentence.
+    #[serde(default)]
+    pub(crate) done: String,
     pub(crate) phase: String,
     /// Why it is in this phase, and what it waits for.
     pub(crate) why: String,

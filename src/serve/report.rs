@@ -1,6 +1,8 @@
 //! What `batch-node-agent status` is told: the body of `GET /status` on the admin socket. Times are milliseconds since the
 //! Unix epoch (`*_at_ms`, `since_ms`) or lengths (`age_ms`). Nothing in it is secret.
 
+use std::collections::BTreeMap;
+
 use node_core::{LeavingStatus, PullProgress};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,19 @@ pub(crate) struct StatusReport {
     /// Why and how the host leaves, if it does.
     #[serde(default)]
     pub(crate) leaving: LeavingStatus,
+    /// What became of the steps that were to be told, by the key that says to whom.
+    #[serde(default)]
+    pub(crate) deliveries: BTreeMap<String, Deliveries>,
+}
+
+/// Since this process began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deliveries {
+    pub(crate) delivered: u64,
+    /// Given up after some tries.
+    pub(crate) failed: u64,
+    /// Too many waited.
+    pub(crate) dropped: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +79,12 @@ pub(crate) struct State {
     pub(crate) acs_connected: bool,
     /// `up`, `down` or more, for people.
     pub(crate) docker: String,
+    /// Running containers of another ECS agent: what they use is offered to jobs as well.
+    #[serde(default)]
+    pub(crate) other_agents_containers: usize,
+    /// Whether jobs are kept from the instance metadata service, for people; `None` where that is not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) imds_for_jobs: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -205,6 +226,8 @@ pub(crate) mod sample {
                 since_ms: 4_000_000,
                 why: Some("idle for 10m".into()),
                 acs_connected: true,
+                other_agents_containers: 0,
+                imds_for_jobs: None,
                 docker: "up".into(),
             },
             tasks: vec![running, stopping],
@@ -217,6 +240,7 @@ pub(crate) mod sample {
                 disk_used_percent: 40.0,
             },
             leaving: LeavingStatus::default(),
+            deliveries: BTreeMap::new(),
         }
     }
 }

@@ -85,6 +85,11 @@ pub enum PlaneEvent {
         how: String,
         restarting: bool,
     },
+    /// EC2 or Auto Scaling interrupts an instance, on order: what they say.
+    NodeInterrupted {
+        instance_id: String,
+        said: String,
+    },
     /// An instance is gone: its process, its containers and its tasks.
     NodeTerminated {
         instance_id: String,
@@ -131,6 +136,7 @@ impl fmt::Display for PlaneEvent {
                 let then = if *restarting { "restarting it" } else { "it stays down, see its agent.log" };
                 write!(f, "node  {instance_id}  agent ended ({how}); {then}")
             }
+            Self::NodeInterrupted { instance_id, said } => write!(f, "node  {instance_id}  {said}"),
             Self::NodeTerminated { instance_id, reason } => {
                 write!(f, "node  {instance_id}  terminated ({reason})")
             }

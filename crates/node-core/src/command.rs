@@ -237,6 +237,10 @@ pub enum Notice {
     DockerUp {
         containers: usize,
     },
+    /// So many containers of another ECS agent run on this host now.
+    Strangers {
+        containers: usize,
+    },
     PhaseChanged {
         from: Phase,
         to: Phase,

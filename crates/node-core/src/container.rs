@@ -78,6 +78,9 @@ pub struct ContainerState {
     pub restarts: Restarts,
     #[serde(skip)]
     pub(crate) op: Option<Op>,
+    /// A warning is on its way, and this is what `signalled` was before it.
+    #[serde(skip)]
+    pub(crate) warning: Option<bool>,
     /// Not before this time is the next operation tried.
     #[serde(skip)]
     pub(crate) retry_at: Option<Timestamp>,
@@ -120,6 +123,7 @@ impl ContainerState {
             health: Health::default(),
             restarts: Restarts::default(),
             op: None,
+            warning: None,
             retry_at: None,
             unsure: false,
             failures: 0,

@@ -38,6 +38,7 @@ impl Node {
         for (name, seen) in &list {
             self.observe(name, seen, now);
         }
+        self.count_strangers(&list);
         self.tasks.values_mut().for_each(|task| task.recalled = false);
         let listed: std::collections::BTreeSet<_> = list.into_iter().map(|(name, _)| name).collect();
         let unlisted = self.tasks.values().flat_map(|t| &t.record.containers).filter(|c| {
@@ -53,6 +54,18 @@ impl Node {
             container.unsure &= matches!(container.stage, Stage::Created | Stage::Running);
         }
         self.touch_all();
+    }
+
+    /// Containers that carry an ECS task's label and are no task's of this node run under another agent. They are left alone.
+    fn count_strangers(&mut self, list: &[(DockerName, Observation)]) {
+        let strange = |(name, seen): &&(DockerName, Observation)| {
+            seen.running == Running::Running && !self.names.contains_key(name)
+        };
+        let strangers = list.iter().filter(strange).count();
+        if strangers != self.strangers {
+            self.strangers = strangers;
+            self.commands.push_back(Command::Notice(Notice::Strangers { containers: strangers }));
+        }
     }
 
     /// Docker is gone for now. Operations under way will come back as unreachable; what waited for a slot queues again later.

@@ -43,6 +43,14 @@ pub enum Fault {
     StaysProtected,
     /// Keeps back what ended well, too.
     WithholdsSuccess,
+    /// Keeps back what failed by itself.
+    WithholdsOwn,
+    /// Reports what the end of the host has killed.
+    ReportsKilled,
+    /// Comes back from its last phase without a session.
+    StaysAway,
+    /// Does not take a cancelled interruption back.
+    NeverUndoes,
 }
 
 #[cfg(feature = "faults")]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::command::{Command, Notice};
-use crate::event::{ApiFailure, CloseCause, Event, Payload};
+use crate::event::{ApiFailure, CloseCause, Event, Incoming, Payload, PayloadTask};
 use crate::ids::{ClusterRef, TaskArn};
 use crate::leaving::Phase;
 use crate::node::Node;
@@ -41,7 +41,7 @@ pub(crate) struct HomeWatch {
     /// Why the compute environment cannot be followed, or what is odd about it.
     trouble: Option<String>,
     /// Tasks that came while the intake was closed, each told once.
-    turned_away: BTreeSet<TaskArn>,
+    pub(crate) turned_away: BTreeSet<TaskArn>,
 }
 
 impl Default for HomeWatch {
@@ -185,24 +185,24 @@ impl Node {
         self.begin_anew();
     }
 
-    /// Work of a cluster that this node is about to leave is not taken, and so not acknowledged: ECS still has it, and
-    /// Batch runs it elsewhere. `true`: it was turned away.
+    /// Work of a cluster that this node is about to leave, or that comes when the host is being ended, is not taken, and so not
+    /// acknowledged: ECS still has it, and Batch runs it elsewhere. `true`: it was turned away.
     pub(crate) fn turns_away(&mut self, payload: &Payload) -> bool {
-        if !self.is_moving() && !self.session.is_ending() {
-            return false;
-        }
-        let new: Vec<TaskArn> = payload
-            .tasks
-            .iter()
-            .filter(|task| !matches!(task.work, crate::event::Incoming::Stop(_)) && !self.tasks.contains_key(&task.arn))
-            .map(|task| task.arn.clone())
-            .collect();
+        let new = payload.tasks.iter().filter(|task| self.turns_task_away(task));
+        let new: Vec<TaskArn> = new.map(|task| task.arn.clone()).collect();
         for task in &new {
             if self.home.turned_away.insert(task.clone()) {
                 self.commands.push_back(Command::Notice(Notice::TurnedAway(task.clone())));
             }
         }
         !new.is_empty()
+    }
+
+    /// A stop alone brings no work; but at the host's end nobody may be left to report it.
+    pub(crate) fn turns_task_away(&self, task: &PayloadTask) -> bool {
+        let leaves = self.is_moving() || self.session.is_ending();
+        let work = !matches!(task.work, Incoming::Stop(_));
+        !self.tasks.contains_key(&task.arn) && (self.phase() == Phase::Terminating || leaves && work)
     }
 
     /// What an operator should know of it, to follow why the node is in its phase.

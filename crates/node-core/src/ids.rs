@@ -62,6 +62,14 @@ impl TaskArn {
     }
 }
 
+impl TaskArn {
+    /// A number that looks random and is always the same.
+    pub(crate) fn dice(&self) -> u64 {
+        let digest = Sha256::new().chain_update(&self.0).finalize();
+        digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
+
 impl DockerName {
     /// `ecs-<family>-<version>-<container>-<20 hex digits>`, as amazon-ecs-agent names its containers; here the digits are a
     /// hash of the task's ARN and the container's name instead of random ones, which makes the name a lock.
@@ -79,15 +87,25 @@ impl DockerName {
 }
 
 impl EndpointId {
-    /// A function of the task and the container, so that a restart gives the same one. Who does not know the task's ARN, whose
-    /// id is 128 random bits, cannot guess it.
+    /// A function of the task and the container, so that a restart gives the same one. The introspection tells every task's ARN;
+    /// without the key nobody gets from there to the endpoint.
     #[must_use]
-    pub fn derive(task: &TaskArn, container: &ContainerName) -> Self {
-        let named = Sha256::new().chain_update("endpoint").chain_update([0]).chain_update(task.as_str());
-        let digest = named.chain_update([0]).chain_update(container.as_str()).finalize();
+    pub fn derive(key: &EndpointKey, task: &TaskArn, container: &ContainerName) -> Self {
+        let named = Sha256::new().chain_update(key.0).chain_update("endpoint").chain_update([0]);
+        let digest = named.chain_update(task.as_str()).chain_update([0]).chain_update(container.as_str()).finalize();
         let hex: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
         let parts = [hex.get(..8), hex.get(8..12), hex.get(12..16), hex.get(16..20), hex.get(20..32)];
         Self(parts.map(Option::unwrap_or_default).join("-"))
+    }
+}
+
+/// This host's own secret, without which no [`EndpointId`] can be made up. Its length is fixed, so no two inputs run together.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EndpointKey(pub [u8; 32]);
+
+impl fmt::Debug for EndpointKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EndpointKey(..)")
     }
 }
 

@@ -19,8 +19,7 @@ impl Node {
         self.session.note_sequence(payload.seq_num);
         let mut issued = Vec::new();
         for mut task in payload.tasks {
-            let known = self.tasks.contains_key(&task.arn);
-            if turned_away && !known && !matches!(task.work, Incoming::Stop(_)) {
+            if turned_away && self.turns_task_away(&task) {
                 continue;
             }
             let arn = task.arn.clone();

@@ -53,8 +53,8 @@ pub use event::{
 pub use health::{Health, HealthSeen, HealthStatus};
 pub use home::Home;
 pub use ids::{
-    ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, EndpointId, ExitCode,
-    InstanceId, Mebibytes, MessageId, TaskArn,
+    ClusterRef, ContainerInstanceArn, ContainerName, CredentialsId, DockerId, DockerName, EndpointId, EndpointKey,
+    ExitCode, InstanceId, Mebibytes, MessageId, TaskArn,
 };
 pub use images::{HeldImage, ImageCommand, ImageEvent, ImageNotice, ImagePolicy, ImageUse};
 pub use leaving::{

@@ -70,6 +70,9 @@ pub struct Node {
     pub(crate) docker_asked: bool,
     pub(crate) slots: Slots,
     pub(crate) reconcile_at: Option<Timestamp>,
+    pub(crate) cleanup_jitter: Duration,
+    /// Containers of ECS tasks that run on this host and are none of this node's.
+    pub(crate) strangers: usize,
     pub(crate) session: Session,
     pub(crate) home: HomeWatch,
     pub(crate) leaving: Leaving,
@@ -101,6 +104,8 @@ impl Node {
             docker_up: false,
             docker_asked: false,
             reconcile_at: None,
+            cleanup_jitter: Duration::ZERO,
+            strangers: 0,
             session: Session::default(),
             home: HomeWatch::default(),
             leaving: Leaving::default(),
@@ -254,7 +259,7 @@ impl Node {
         let retry = containers.iter().filter(|_| self.docker_up).filter_map(|c| c.retry_at).min();
         let submit =
             (task.in_flight.is_none() && self.can_submit()).then(|| task.report().map(|_| task.submit_after)).flatten();
-        let cleanup = task.cleanup_due(&self.policy).filter(|_| self.docker_up);
+        let cleanup = task.cleanup_due(self.cleanup_wait(task)).filter(|_| self.docker_up);
         retry.into_iter().chain(submit).chain(cleanup).min()
     }
 
@@ -319,6 +324,7 @@ impl Node {
         self.identified = true;
         self.save_node();
         self.note_boot(now);
+        self.follow_early_orders(now);
         self.touch_all();
         self.watch_home(now);
         self.start_registering();

@@ -7,7 +7,7 @@ use crate::command::{Command, Notice, PullMode};
 use crate::container::{Op, Stage};
 use crate::fault::{self, Fault};
 use crate::ids::{DockerName, ExitCode, TaskArn};
-use crate::node::{Node, Policy, PullBehavior};
+use crate::node::{Node, PullBehavior};
 use crate::roles::RoleKind;
 use crate::spec::{Condition, ContainerSpec, Dependency};
 use crate::task::{Task, TaskRecord};
@@ -72,7 +72,7 @@ impl Node {
         let Some(task) = self.tasks.get(arn) else {
             return;
         };
-        let cleanup = task.cleanup_due(&self.policy).is_some_and(|at| at <= now);
+        let cleanup = task.cleanup_due(self.cleanup_wait(task)).is_some_and(|at| at <= now);
         let mut failed = false;
         for i in 0..task.record.containers.len() {
             let Some(step) = self
@@ -306,9 +306,25 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Makes each task's containers stay for up to `jitter` longer: those of jobs that ended together then do not all go at once.
+    #[must_use]
+    pub fn spreading_removals(mut self, jitter: Duration) -> Self {
+        self.cleanup_jitter = jitter;
+        self
+    }
+
+    /// The share of the jitter follows from the task's ARN, so that it is the same after a restart.
+    pub(crate) fn cleanup_wait(&self, task: &Task) -> Duration {
+        let jitter = u64::try_from(self.cleanup_jitter.as_millis()).unwrap_or(u64::MAX);
+        let share = task.record.arn().dice() % jitter.saturating_add(1);
+        self.policy.cleanup_wait + Duration::from_millis(share)
+    }
+}
+
 impl Task {
     /// When this task's containers are to be removed, or its memory dropped: after it was reported, never before.
-    pub(crate) fn cleanup_due(&self, policy: &Policy) -> Option<Timestamp> {
+    pub(crate) fn cleanup_due(&self, wait: Duration) -> Option<Timestamp> {
         let stopped = self.record.stopped_at?;
         if self.record.live() || fault::is(Fault::NeverCleansUp) {
             return None;
@@ -319,7 +335,7 @@ impl Task {
         // While an operation is under way (a removal, or a start whose answer is slower than the container's end) or waits for
         // its retry, the clock alone has nothing to add.
         let busy = self.record.containers.iter().any(|c| c.op.is_some() || c.retry_at.is_some());
-        (!busy).then(|| stopped.after(policy.cleanup_wait))
+        (!busy).then(|| stopped.after(wait))
     }
 }
 

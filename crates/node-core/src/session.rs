@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::backoff::Backoff;
 use crate::command::{Command, Notice};
 use crate::event::{ApiFailure, CloseCause};
+use crate::fault::{self, Fault};
 use crate::ids::{ContainerInstanceArn, MessageId};
 use crate::leaving::{InstanceState, Phase};
 use crate::node::Node;
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     register_at: Option<Timestamp>,
     register_backoff: Backoff,
     registering: bool,
+    /// Why the last try to register came to nothing.
+    pub(crate) register_error: Option<String>,
     /// This process has registered: calls about the container instance make sense.
     pub(crate) registered: bool,
     /// A session was asked for, and its end has not been heard.
@@ -50,6 +53,7 @@ impl Default for Session {
             register_at: None,
             register_backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             registering: false,
+            register_error: None,
             registered: false,
             connected: false,
             register_next: false,
@@ -99,7 +103,12 @@ impl Session {
 impl Node {
     /// A node that had already deregistered does not come back: it goes on leaving.
     pub(crate) fn start_registering(&mut self) {
-        if self.phase() == Phase::Terminating || self.session.registering {
+        let leaving = match self.phase() {
+            Phase::Terminating => true,
+            Phase::Idle | Phase::Deregistering => self.session.registered,
+            _ => false,
+        };
+        if leaving || self.session.registering {
             return;
         }
         self.session.registering = true;
@@ -112,13 +121,17 @@ impl Node {
         match result {
             Ok(arn) => {
                 self.session.register_backoff.reset();
+                self.session.register_error = None;
                 self.session.inactive = false;
                 if !std::mem::replace(&mut self.session.registered, true) {
                     // Until now nobody could give the host work: that was no idleness.
                     self.note_idle(now);
                 }
                 self.adopt_registration(arn, now);
-                self.connect();
+                // Asked for before the host's end began: no work is to come now.
+                if self.phase() != Phase::Terminating {
+                    self.connect();
+                }
             }
             Err(failure) => self.registration_failed(failure, now),
         }
@@ -130,6 +143,7 @@ impl Node {
         };
         if record.container_instance.as_ref() != Some(&arn) {
             record.confirmed_state = InstanceState::Active;
+            record.leaving.state_unclear = false;
             record.container_instance = Some(arn);
         }
         self.save_node();
@@ -169,6 +183,7 @@ impl Node {
     fn retry_registration(&mut self, error: String, now: Timestamp) {
         let delay = self.session.register_backoff.next(&mut self.rng);
         self.session.register_at = Some(now.after(delay));
+        self.session.register_error = Some(error.clone());
         self.commands.push_back(Command::Notice(Notice::ApiRetried {
             call: "RegisterContainerInstance",
             error,
@@ -246,6 +261,19 @@ impl Node {
         }
     }
 
+    /// Back from the last phase, in which the session is neither opened nor kept.
+    pub(crate) fn rejoin(&mut self) {
+        let known = self.record.as_ref().is_some_and(|r| r.container_instance.is_some());
+        if fault::is(Fault::StaysAway) {
+            return;
+        }
+        if !known || !self.session.registered {
+            self.start_registering();
+        } else if !self.session.connected && self.session.connect_at.is_none() {
+            self.connect();
+        }
+    }
+
     /// Registers, if nothing of the kind is under way.
     pub(crate) fn resume_registering(&mut self) {
         let unknown = self.record.as_ref().is_some_and(|r| r.container_instance.is_none());
@@ -257,7 +285,7 @@ impl Node {
     /// A host that ECS has deregistered and that runs nothing registers again at once; one with tasks first lets them end.
     fn reregister_if_free(&mut self) {
         // ECS hangs up on an instance that deregisters before it answers the call: the host is leaving, not to join again.
-        let leaving = matches!(self.phase(), Phase::Deregistering | Phase::Terminating);
+        let leaving = matches!(self.phase(), Phase::Idle | Phase::Deregistering | Phase::Terminating);
         let busy = self.live_tasks() > 0 || self.session.registering || self.is_moving();
         if leaving || !self.session.inactive || busy {
             return;

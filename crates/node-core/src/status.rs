@@ -23,6 +23,9 @@ pub struct NodeStatus {
     pub why: String,
     pub session_open: bool,
     pub docker_up: bool,
+    /// Running containers of another ECS agent.
+    #[serde(default)]
+    pub strangers: usize,
     #[serde(default)]
     pub leaving: LeavingStatus,
     /// Tasks that are not over, or not yet reported, or whose containers are still here; oldest first.
@@ -81,6 +84,7 @@ impl Node {
             why: self.why(now) + &self.home_remark(),
             session_open: self.session.open,
             docker_up: self.docker_up,
+            strangers: self.strangers,
             leaving: self.leaving_status(),
             tasks: tasks.into_iter().map(|(_, view)| view).collect(),
         }

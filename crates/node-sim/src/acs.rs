@@ -214,7 +214,7 @@ impl World {
         let of_it = self.docker.containers.iter().filter(|(_, c)| c.task == arn);
         let of_it: Vec<_> = of_it.map(|(name, _)| name.clone()).collect();
         for name in of_it {
-            self.end(&name, 137, false);
+            self.end(&name, 137, false, None);
         }
         self.at(600_000, Happening::JobStopped(job));
     }

@@ -85,11 +85,13 @@ impl World {
         {
             self.save(saves);
         }
+        self.truth.doubt_warnings();
         // Whether an order of that turn was saved nobody knows.
-        if self.operator.pending.take().is_some() {
+        if self.operator.pending.take().is_some() || std::mem::take(&mut self.operator.early) {
             self.operator.held = None;
         }
-        self.agent = Agent { life: self.agent.life + 1, clock: self.agent.clock, ..Agent::default() };
+        let recorded = self.agent.recorded.take();
+        self.agent = Agent { life: self.agent.life + 1, clock: self.agent.clock, recorded, ..Agent::default() };
         self.docker.attached = None;
         self.docker.told_down = false;
         self.orphan_requests();
@@ -149,7 +151,9 @@ impl World {
                 _ => {}
             }
         }
+        self.operator.early |= self.operator.pending.is_some();
         self.agent.identified |= events.iter().any(|e| matches!(e, Event::Identified { .. }));
+        self.operator.early &= !self.agent.identified;
         let Some(node) = &mut self.agent.node else { return };
         for event in events {
             node.handle(event, now);
@@ -186,6 +190,10 @@ impl World {
     fn save(&mut self, saves: Vec<Save>) {
         self.tell(Actor::Disk, || saves.iter().map(saved_words).collect::<Vec<_>>().join(", "));
         for save in saves {
+            if let Save::Task(record) = &save {
+                self.truth.saved(record);
+                self.check_kept_back(record);
+            }
             let secret = self.disk.save(save).filter(|text| text.contains(SECRET)).map(str::to_owned);
             if let Some(text) = secret {
                 self.broken(Rule::Secret, || format!("a credential was saved: {text}"));
@@ -220,8 +228,12 @@ impl World {
                 self.check_kill(&name);
                 self.ask_docker(command);
             }
+            Command::Submit(ref change) => {
+                self.check_retries(change);
+                self.ask_aws(command);
+            }
             Command::Signal { ref name, .. } => {
-                self.truth.address(name);
+                self.truth.ask_warning(name);
                 self.ask_docker(command);
             }
             Command::Pull { .. }

@@ -7,6 +7,7 @@ use node_core::{Command, DockerId, DockerName, Event, ExitCode, Observation, Run
 use crate::jobs::Act;
 use crate::queue::{Ending, Happening, Life};
 use crate::story::Actor;
+use crate::truth::End;
 use crate::world::World;
 
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Container {
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) act: Act,
     pub(crate) stopping: bool,
+    /// The stop leaves it no time.
+    pub(crate) at_once: bool,
 }
 
 /// Where a request to Docker is.
@@ -188,12 +191,14 @@ impl World {
             Ending::Warned => (act.on_warn.map_or(143, |(_, code)| code), false),
             Ending::Kill => (137, false),
         };
-        self.end(name, code, oom);
+        self.end(name, code, oom, Some(how));
     }
 
     /// A container's process is over.
-    pub(crate) fn end(&mut self, name: &DockerName, code: i64, oom: bool) {
-        let now = Timestamp(self.now);
+    pub(crate) fn end(&mut self, name: &DockerName, code: i64, oom: bool, how: Option<Ending>) {
+        let now = self.node_now();
+        let after_deadline = self.truth.kill_passed(0) || self.docker_was_dead();
+        let in_shutdown = self.ec2.imds.shutdown.is_some() || self.shutdown_known();
         let Some(container) = self.docker.containers.get_mut(name) else { return };
         if container.state != Running::Running {
             return;
@@ -201,7 +206,9 @@ impl World {
         container.state = Running::Exited(Some(ExitCode(code)));
         container.oom = oom;
         container.finished_at = Some(now);
-        self.truth.ended(name, code, self.now);
+        let at_once = container.at_once;
+        let end = End { code, at: self.now, oom, how, at_once, after_deadline, in_shutdown };
+        self.truth.ended(name, end);
         let oom = if oom { ", out of memory" } else { "" };
         self.tell(Actor::Docker, || format!("{name} ends with {code}{oom}"));
         self.event(name);
@@ -272,7 +279,7 @@ impl World {
         let running: Vec<_> = running.map(|(name, c)| (name.clone(), c.act.on_term)).collect();
         for (name, on_term) in running {
             let polite = on_term.filter(|(after, _)| *after < 10_000).map_or(137, |(_, code)| code);
-            self.end(&name, if power_lost { 255 } else { polite }, false);
+            self.end(&name, if power_lost { 255 } else { polite }, false, None);
         }
     }
 }

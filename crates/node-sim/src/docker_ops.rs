@@ -1,7 +1,7 @@
 //! What the agent asks of Docker, from the wire to the answer.
 
 use node_core::{
-    Command, DockerId, DockerName, Event, ImagePulled, OpFailure, PullMode, PullNews, PullProgress, Running, Timestamp,
+    Command, DockerId, DockerName, Event, ImagePulled, OpFailure, PullMode, PullNews, PullProgress, Running,
 };
 
 use crate::docker::{Container, Request, Stage};
@@ -77,9 +77,10 @@ impl World {
         }
         request.abandoned = true;
         let (life, event) = (request.life, answer(&request.command, refused("DockerTimeoutError", "timed out")));
-        if let Command::Start { name, .. } | Command::Create { name, .. } = &request.command {
-            let name = name.clone();
-            self.truth.unsure(&name);
+        match &request.command {
+            Command::Start { name, .. } | Command::Create { name, .. } => self.truth.unsure(name),
+            Command::Signal { name, .. } => self.truth.doubt_warning(name),
+            _ => {}
         }
         if let Some(event) = event {
             self.deliver(life, event);
@@ -141,8 +142,7 @@ impl World {
         if let Command::Signal { name, .. } = &request.command
             && lost
         {
-            // It is sent again, and that is no second warning.
-            self.truth.unwarned(name);
+            self.truth.doubt_warning(name);
         }
         let event = if lost { answer(&request.command, unreachable()) } else { event };
         if let Some(event) = event.filter(|_| !request.abandoned) {
@@ -210,13 +210,14 @@ impl World {
             finished_at: None,
             act,
             stopping: false,
+            at_once: false,
         };
         self.docker.containers.insert(name.clone(), made);
         self.docker.inspect(name).ok_or(OpFailure::Missing)
     }
 
     fn start(&mut self, name: &DockerName, id: &DockerId) -> Result<node_core::Observation, OpFailure> {
-        let now = self.now;
+        let now = self.node_now();
         let Some(container) = self.docker.containers.get_mut(name).filter(|c| c.id == *id) else {
             return Err(OpFailure::Missing);
         };
@@ -226,7 +227,7 @@ impl World {
         }
         if container.state != Running::Running {
             container.state = Running::Running;
-            container.started_at = Some(Timestamp(now));
+            container.started_at = Some(now);
             let runs = container.act.runs_ms;
             self.tell(Actor::Docker, || format!("{name} starts"));
             self.started(name);
@@ -277,6 +278,7 @@ impl World {
             return self.answer_stop(id, name);
         }
         let first = !std::mem::replace(&mut container.stopping, true);
+        container.at_once |= first && grace_secs == 0;
         let (docker_id, on_term) = (container.id.clone(), container.act.on_term);
         if let Some(request) = self.docker.requests.get_mut(&id) {
             request.stage = Stage::Busy;

@@ -43,6 +43,10 @@ impl Imds {
         [spot, rebalance, maintenance, scale_in, shutdown].into_iter().flatten().collect()
     }
 
+    pub(crate) fn sources(&self) -> BTreeSet<Source> {
+        self.standing().iter().map(Interruption::source).collect()
+    }
+
     /// A new boot: a shutdown is over, and so is the stop that a spot notice announced.
     pub(crate) fn booted(&mut self) {
         let editions = &mut self.editions;
@@ -75,7 +79,7 @@ impl World {
 
     /// A process of the agent begins to watch: it tells what stands, and what does not.
     pub(crate) fn watch(&mut self, life: Life) {
-        let all = [Source::Spot, Source::Rebalance, Source::Maintenance, Source::ScaleIn, Source::Shutdown];
+        let all = [Source::Spot, Source::Rebalance, Source::Maintenance, Source::ScaleIn];
         self.ec2.imds.told = all.into_iter().collect();
         self.ec2.imds.polls = true;
         self.at(50, Happening::Poll(life));
@@ -217,7 +221,6 @@ impl World {
         let at = Timestamp(self.node_now().0 + left);
         self.tell(Actor::Fate, || format!("the host is shut down, at the latest in {left} ms"));
         self.ec2.imds.editions.shutdown += 1;
-        self.truth.shut_down = true;
         self.ec2.imds.shutdown = Some(Some(at));
         self.deadline_begins(Source::Shutdown, at);
         self.seen_soon();

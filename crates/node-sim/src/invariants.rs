@@ -1,11 +1,11 @@
-//! What must hold in every run (shared/architecture.md), and the truth that it is held against.
+//! What must hold in every run (shared/architecture.md).
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use node_core::{ContainerName, DockerName, RoleKind, Running, StateChange, TaskArn, TaskStatus, Timestamp};
+use node_core::{ContainerName, DockerName, RoleKind, Running, StateChange, TaskArn, TaskStatus};
 
-use crate::jobs::{Act, Job};
+use crate::truth::Run;
 use crate::world::World;
 
 /// One of the rules, in the order of shared/architecture.md.
@@ -33,6 +33,12 @@ pub enum Rule {
     Hold,
     /// Warnings to those who asked for them, one for an interruption; SIGKILL only at the deadline.
     Warn,
+    /// What the end of the host did to a job is kept back.
+    Retries,
+    /// A cancelled interruption is undone: nothing of it stands, and ECS gives the host work again.
+    Undone,
+    /// A node that works has a session with ECS.
+    Joined,
     /// The life-cycle hook is kept waiting while jobs finish, and completed at the end.
     Hook,
     /// Protection from scale-in is on while there is work, and only then.
@@ -60,136 +66,15 @@ pub(crate) struct Told {
     containers: BTreeMap<ContainerName, (TaskStatus, Option<i64>)>,
 }
 
-/// What really became of a container.
-#[derive(Debug)]
-struct Run {
-    act: Act,
-    starts: u32,
-    ended: Option<i64>,
-    ended_at: Option<u64>,
-    warnings: u32,
-    /// A warning was sent to it, whether or not it ran to hear it.
-    addressed: bool,
-    /// Docker did not say in time whether it was made or started: nobody can know all.
-    unsure: bool,
-    vanished: bool,
-}
-
-/// What happened, whoever saw it.
-#[derive(Debug, Default)]
-pub(crate) struct Truth {
-    pub(crate) jobs: Vec<Job>,
-    /// Every deadline that was ever made known, and whether what still runs then is killed.
-    pub(crate) deadlines: Vec<(Timestamp, bool)>,
-    /// The latest that the host's clock has shown.
-    pub(crate) latest: Timestamp,
-    /// The machine has been shut down, is being so, or its power was lost.
-    pub(crate) shut_down: bool,
-    runs: BTreeMap<DockerName, Run>,
-}
-
-impl Truth {
-    pub(crate) fn add(&mut self, job: Job) {
-        for (container, act) in job.spec.containers.iter().zip(&job.acts) {
-            let run = Run {
-                act: *act,
-                starts: 0,
-                ended: None,
-                ended_at: None,
-                warnings: 0,
-                addressed: false,
-                unsure: false,
-                vanished: false,
-            };
-            self.runs.insert(job.spec.docker_name(container), run);
-        }
-        self.jobs.push(job);
-    }
-
-    pub(crate) fn arn(&self, job: usize) -> TaskArn {
-        self.jobs[job].spec.arn.clone()
-    }
-
-    pub(crate) fn hangs(&self, job: usize) -> bool {
-        self.jobs[job].acts.iter().any(|act| act.runs_ms.is_none())
-    }
-
-    pub(crate) fn act(&self, name: &DockerName) -> Option<Act> {
-        self.runs.get(name).map(|run| run.act)
-    }
-
-    pub(crate) fn ended(&mut self, name: &DockerName, code: i64, now: u64) {
-        if let Some(run) = self.runs.get_mut(name) {
-            run.ended.get_or_insert(code);
-            run.ended_at.get_or_insert(now);
-        }
-    }
-
-    pub(crate) fn ended_at(&self, name: &DockerName) -> Option<u64> {
-        self.runs.get(name).and_then(|run| run.ended_at)
-    }
-
-    /// It did not end well, or nobody knows how.
-    pub(crate) fn failed(&self, name: &DockerName) -> bool {
-        self.runs.get(name).is_some_and(|run| run.ended != Some(0) || run.unsure || run.vanished)
-    }
-
-    pub(crate) fn deadline(&mut self, at: Timestamp, kills: bool) {
-        self.deadlines.push((at, kills));
-    }
-
-    /// Some deadline has passed at which what runs is killed.
-    pub(crate) fn kill_passed(&self) -> bool {
-        self.deadlines.iter().any(|(at, kills)| *kills && *at <= self.latest)
-    }
-
-    pub(crate) fn warned(&mut self, name: &DockerName) -> u32 {
-        self.runs.get_mut(name).map_or(0, |run| {
-            run.warnings += 1;
-            run.warnings
-        })
-    }
-
-    pub(crate) fn unwarned(&mut self, name: &DockerName) {
-        if let Some(run) = self.runs.get_mut(name) {
-            run.warnings = run.warnings.saturating_sub(1);
-        }
-    }
-
-    pub(crate) fn address(&mut self, name: &DockerName) {
-        if let Some(run) = self.runs.get_mut(name) {
-            run.addressed = true;
-        }
-    }
-
-    pub(crate) fn addressed(&self, name: &DockerName) -> bool {
-        self.runs.get(name).is_some_and(|run| run.addressed)
-    }
-
-    pub(crate) fn unsure_of(&self, name: &DockerName) -> bool {
-        self.runs.get(name).is_some_and(|run| run.unsure)
-    }
-
-    pub(crate) fn unsure(&mut self, name: &DockerName) {
-        if let Some(run) = self.runs.get_mut(name) {
-            run.unsure = true;
-        }
-    }
-
-    pub(crate) fn vanished(&mut self, name: &DockerName) {
-        if let Some(run) = self.runs.get_mut(name) {
-            run.vanished = true;
-        }
+impl Told {
+    pub(crate) fn is_over(&self) -> bool {
+        self.status == TaskStatus::Stopped
     }
 }
 
 impl World {
     pub(crate) fn started(&mut self, name: &DockerName) {
-        let starts = self.truth.runs.get_mut(name).map_or(0, |run| {
-            run.starts += 1;
-            // Its name is the lock: whoever removes the container takes the lock away.
-            if run.vanished { 0 } else { run.starts }
-        });
+        let starts = self.truth.run_mut(name).map_or(0, Run::note_start);
         if starts > 1 {
             self.broken(Rule::Once, || format!("{name} runs a second time"));
         }
@@ -246,18 +131,19 @@ impl World {
         let mut wrong = None;
         for container in &spec.containers {
             let name = spec.docker_name(container);
-            let Some(run) = self.truth.runs.get(&name).filter(|run| !run.unsure && !run.vanished) else { continue };
+            let Some(run) = self.truth.run(&name).filter(|run| !run.obscure()) else { continue };
+            let ended = run.end().map(|end| end.code);
             let told = task.told.containers.get(&container.name).and_then(|(_, code)| *code);
             let runs = self.docker.containers.get(&name).is_some_and(|c| c.state == Running::Running);
             // 143 is what ECS is told of a container whose dependency failed.
-            let fits = match run.ended {
+            let fits = match ended {
                 Some(code) => told == Some(code),
                 None => told.is_none() || told == Some(143),
             };
             if runs {
                 wrong = Some(format!("{name} runs, and {} was reported STOPPED", arn.id()));
             } else if !fits {
-                wrong = Some(format!("{name} ended with {:?}, and {told:?} was reported", run.ended));
+                wrong = Some(format!("{name} ended with {:?}, and {told:?} was reported", ended));
             }
         }
         if let Some(text) = wrong {
@@ -270,6 +156,8 @@ impl World {
         self.check_credentials();
         self.check_containers();
         self.check_protection();
+        self.check_undone();
+        self.check_joined();
         let now = self.node_now();
         if self.agent.node.as_ref().is_some_and(|node| node.status(now).why.trim().is_empty()) {
             self.broken(Rule::Liveness, || "status does not say why the host is alive".to_owned());
@@ -282,7 +170,7 @@ impl World {
         for (id, (arn, role)) in &self.agent.credentials {
             let Some(task) = self.ecs.tasks.get(arn) else { continue };
             let over = task.stopped_at.is_some_and(|at| self.now > at + slack);
-            if over && (*role == RoleKind::Task || self.calm_for() > slack + 600_000) {
+            if over && (*role == RoleKind::Task || self.well_for() > slack + 600_000) {
                 wrong = Some(format!("{id} outlives {}", arn.id()));
             }
         }
@@ -312,10 +200,9 @@ impl World {
 
     /// The run is over, or its time is.
     pub(crate) fn check_end(&mut self, in_time: bool) {
-        let open = self.ecs.tasks.values().find(|t| t.accepted && t.last != TaskStatus::Stopped).map(|t| t.job);
-        // What an imposed end may leave open was looked at when it was asked for; a dead Docker tells no end.
-        let excused = if in_time { self.imposed } else { !self.docker.up };
-        if let Some(job) = open.filter(|_| !excused) {
+        // A dead Docker tells no end.
+        let excused = if in_time { self.given_up() } else { !self.docker.up };
+        if let Some(job) = self.open_task().filter(|_| !excused) {
             let id = self.truth.arn(job);
             let why = self.agent.node.as_ref().map_or_else(String::new, |node| node.status(self.node_now()).why);
             self.broken(Rule::Report, || format!("{} was accepted and never reported STOPPED ({why})", id.id()));

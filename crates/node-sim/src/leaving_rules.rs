@@ -1,6 +1,6 @@
 //! What must hold of leaving, as README.md states it.
 
-use node_core::{AtMinSize, Cause, Event, NodeRecord, Order, Phase, Refused, Retries, Save, Timestamp};
+use node_core::{AtMinSize, Cause, Ending, Event, NodeRecord, Order, Phase, Refused, Save, Source, Timestamp};
 use node_core::{DockerName, DrainReason, Running, Standing, TaskStatus};
 
 use crate::ecs::Task;
@@ -10,21 +10,39 @@ use crate::world::World;
 const MINUTE: u64 = 60_000;
 /// Docker was not to be used this recently: what ran then may have been given up at its deadline.
 const DOCKER_BAD: u64 = 10 * MINUTE;
+/// What a SIGKILL has not ended after this long is given up (node-core/src/leaving/drain.rs).
+const KILL_GRACE: u64 = MINUTE;
 
 /// What the agent has on record of its leaving after a turn.
 #[derive(Debug, Default)]
 pub(crate) struct Recorded {
     phase: Phase,
+    since: Timestamp,
+    instance: Option<String>,
     reasons: Vec<Standing>,
 }
 
+/// The sources of interruptions that the watcher of the metadata service tells of.
+const SOURCES: [(Source, Cause); 4] = [
+    (Source::Spot, Cause::Spot),
+    (Source::Rebalance, Cause::Rebalance),
+    (Source::Maintenance, Cause::Maintenance),
+    (Source::ScaleIn, Cause::ScaleIn),
+];
+
 impl Recorded {
     fn new(record: &NodeRecord) -> Self {
-        Self { phase: record.phase, reasons: record.leaving.reasons.clone() }
+        let instance = record.container_instance.as_ref().map(|arn| arn.as_str().to_owned());
+        Self { phase: record.phase, since: record.phase_since, instance, reasons: record.leaving.reasons.clone() }
     }
 
-    fn standing(&self) -> impl Iterator<Item = &DrainReason> {
+    pub(crate) fn standing(&self) -> impl Iterator<Item = &DrainReason> {
         self.reasons.iter().filter(|s| !s.over).map(|s| &s.reason)
+    }
+
+    /// What stood at that time, and still does.
+    pub(crate) fn standing_since(&self, at: u64) -> impl Iterator<Item = &DrainReason> {
+        self.reasons.iter().filter(move |s| !s.over && s.since.0 <= at).map(|s| &s.reason)
     }
 
     fn imposed(&self) -> bool {
@@ -90,25 +108,48 @@ impl World {
 
     /// A way of ending the host was asked for by the agent.
     pub(crate) fn check_termination(&mut self, what: &str) {
-        let open = |t: &&Task| t.accepted && t.last != TaskStatus::Stopped;
-        let kept_back = |t: &&Task| self.imposed && self.may_be_withheld(t);
-        let given_up = self.imposed && self.docker_failed();
-        let open = self.ecs.tasks.values().filter(open).find(|t| !kept_back(t)).map(|t| t.job);
-        if let Some(job) = open.filter(|_| !given_up) {
+        let given_up = self.given_up();
+        if let Some(job) = self.open_task().filter(|_| !given_up) {
             let id = self.truth.arn(job);
             self.broken(Rule::Termination, || format!("{what} while {} was not reported", id.id()));
         }
         let running = self.docker.containers.iter().filter(|(_, c)| c.state == Running::Running).map(|(name, _)| name);
-        let running = running.filter(|name| !self.truth.unsure_of(name)).find(|_| !given_up).cloned();
-        if let Some(name) = running {
+        let known = |name: &&DockerName| self.truth.run(name).is_some_and(|run| !run.obscure());
+        if let Some(name) = running.filter(known).find(|_| !given_up).cloned() {
             self.broken(Rule::Termination, || format!("{what} while {name} ran"));
         }
     }
 
-    /// At a deadline, under a Docker that did not do as it was told: what it held was given up.
-    fn docker_failed(&self) -> bool {
+    /// An accepted task that is not reported, and may not be kept back either.
+    pub(crate) fn open_task(&self) -> Option<usize> {
+        let lost = self.lost();
+        let open = self.ecs.tasks.values().filter(|t| t.accepted && t.last != TaskStatus::Stopped);
+        open.filter(|t| !(lost && self.may_be_withheld(t))).map(|t| t.job).next()
+    }
+
+    /// The agent has a reason on record that may take the host from under its jobs.
+    fn lost(&self) -> bool {
+        let lost = |r: &DrainReason| !r.cause().is_wish() && r.ending() != Ending::Stay;
+        self.agent.recorded.as_ref().is_some_and(|recorded| recorded.standing().any(lost))
+    }
+
+    /// Something of the task runs.
+    pub(crate) fn runs_now(&self, task: &Task) -> bool {
+        let spec = &self.truth.jobs[task.job].spec;
+        let mut names = spec.containers.iter().map(|c| spec.docker_name(c));
+        names.any(|name| self.docker.containers.get(&name).is_some_and(|c| c.state == Running::Running))
+    }
+
+    /// Long after a deadline, under a Docker that did not do as it was told: what it held was given up.
+    pub(crate) fn given_up(&self) -> bool {
         let bad = !self.docker.up || self.docker.hung || self.now < self.docker.bad_until + DOCKER_BAD;
-        bad && (self.truth.kill_passed() || self.docker_was_dead())
+        self.imposed && bad && (self.truth.kill_passed(KILL_GRACE) || self.docker_was_dead())
+    }
+
+    /// The agent knows of a shutdown.
+    pub(crate) fn shutdown_known(&self) -> bool {
+        let recorded = self.agent.recorded.as_ref();
+        recorded.is_some_and(|recorded| recorded.standing().any(|r| r.cause() == Cause::Shutdown))
     }
 
     /// Docker was away for as long as makes its jobs lost.
@@ -116,20 +157,6 @@ impl World {
         let worst = self.docker.worst.max(if self.docker.up { 0 } else { self.now - self.docker.down_since });
         let dead = self.weather.policy.leaving.docker_dead_after.map(|d| d.as_millis() as u64);
         dead.is_some_and(|dead| worst + 2 * self.weather.clock_steps + 2 * MINUTE >= dead)
-    }
-
-    /// Nothing of the task runs, and something of it failed that the agent had warned or killed, or that a shutdown ended.
-    pub(crate) fn may_be_withheld(&self, task: &Task) -> bool {
-        let killed = self.truth.kill_passed() || self.docker_was_dead() || self.truth.shut_down;
-        let spec = &self.truth.jobs[task.job].spec;
-        let mut failed = false;
-        for name in spec.containers.iter().map(|c| spec.docker_name(c)) {
-            if self.docker.containers.get(&name).is_some_and(|c| c.state == Running::Running) {
-                return false;
-            }
-            failed |= self.truth.failed(&name) && (killed || self.truth.addressed(&name));
-        }
-        failed && self.weather.policy.leaving.retries == Retries::Withhold
     }
 
     /// A container gets a warning.
@@ -144,21 +171,21 @@ impl World {
 
     /// A container is to be killed at once.
     pub(crate) fn check_kill(&mut self, name: &DockerName) {
-        if !self.truth.kill_passed() && !self.docker_was_dead() {
+        if !self.truth.kill_passed(0) && !self.docker_was_dead() {
             self.broken(Rule::Warn, || format!("{name} gets SIGKILL before any deadline"));
         }
     }
 
     /// The world has taken the host. What was over for long was reported, but for what is kept back.
     pub(crate) fn check_taken(&mut self) {
-        if self.well_for() < 10 * MINUTE {
+        if self.well_for() < 5 * MINUTE {
             return;
         }
         let late = |t: &&Task| t.accepted && t.last != TaskStatus::Stopped && !self.may_be_withheld(t);
         let over = |t: &&Task| {
             let spec = &self.truth.jobs[t.job].spec;
-            let ended = spec.containers.iter().map(|c| self.truth.ended_at(&spec.docker_name(c)));
-            ended.map(|at| at.map_or(0, |at| self.now - at)).min().unwrap_or(0) > 5 * MINUTE
+            let ended = spec.containers.iter().map(|c| self.truth.run(&spec.docker_name(c))?.end());
+            ended.map(|end| end.map_or(0, |end| self.now - end.at)).min().unwrap_or(0) > 2 * MINUTE
         };
         if let Some(job) = self.ecs.tasks.values().filter(late).find(over).map(|t| t.job) {
             let id = self.truth.arn(job);
@@ -210,7 +237,7 @@ impl World {
         if words.is_empty() {
             return self.broken(Rule::Liveness, || format!("{phase}, and never left: {why}"));
         }
-        if !words.iter().any(|word| why.contains(word)) && !why.contains("making sure") {
+        if !words.iter().any(|word| why.contains(word)) {
             self.broken(Rule::Liveness, || format!("stays, and says none of {words:?}: {why}"));
         }
     }
@@ -237,6 +264,45 @@ impl World {
             (wishes && self.weather.policy.idle_timeout.is_none(), "told to stay"),
         ];
         all.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect()
+    }
+
+    /// What the world took back is undone: nothing of it stands, and ECS gives the host work again.
+    pub(crate) fn check_undone(&mut self) {
+        let standing = self.ec2.imds.sources();
+        let absent: Vec<_> = SOURCES.into_iter().filter(|(source, _)| !standing.contains(source)).collect();
+        self.absent.retain(|source, _| !standing.contains(source));
+        for (source, _) in &absent {
+            self.absent.entry(*source).or_insert(self.now);
+        }
+        if self.well_for() < 5 * MINUTE {
+            return;
+        }
+        let Some(recorded) = &self.agent.recorded else { return };
+        let stands = |cause: Cause| recorded.standing().any(|r| r.cause() == cause);
+        let long = |source: &Source| self.absent.get(source).is_some_and(|since| self.now - since > 3 * MINUTE);
+        let left = absent.into_iter().find(|(source, cause)| long(source) && stands(*cause));
+        let drained = self.ecs.instances.get(self.agent.instance.as_deref().unwrap_or_default());
+        let drained = drained.is_some_and(|i| i.active && i.draining);
+        let active = recorded.phase == Phase::Active && recorded.since.0 + 5 * MINUTE < self.node_now().0;
+        if let Some((source, _)) = left {
+            self.broken(Rule::Undone, || format!("{source:?} stands no longer, and is not undone"));
+        } else if drained && active && self.agent.instance == recorded.instance {
+            self.broken(Rule::Undone, || "at work, and ECS places nothing here".to_owned());
+        }
+    }
+
+    /// A node at work, or about to be, has a session with ECS. One that was deregistered under its tasks first lets them end.
+    pub(crate) fn check_joined(&mut self) {
+        let node = self.agent.node.as_ref();
+        let works =
+            node.is_some_and(|n| matches!(n.phase(), Phase::Registering | Phase::Active) && n.live_tasks() == 0);
+        if !works || self.ecs.session.is_some() {
+            self.apart_since = self.now;
+        }
+        let apart = self.now - self.apart_since;
+        if apart > 4 * MINUTE && self.well_for() > 4 * MINUTE {
+            self.broken(Rule::Joined, || format!("at work, and without a session for {apart} ms"));
+        }
     }
 
     pub(crate) fn clock_seen(&mut self) {

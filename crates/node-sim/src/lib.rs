@@ -26,7 +26,9 @@ mod jobs;
 mod leaving_rules;
 mod operator;
 mod queue;
+mod retries_rules;
 mod story;
+mod truth;
 mod weather;
 mod world;
 

@@ -14,6 +14,8 @@ pub(crate) struct Operator {
     pub(crate) held: Option<bool>,
     /// In this turn, and not saved yet.
     pub(crate) pending: Option<bool>,
+    /// A hold or release came before the agent knew which host this is: it is not saved before that.
+    pub(crate) early: bool,
     pub(crate) ailing: BTreeSet<Ailment>,
 }
 

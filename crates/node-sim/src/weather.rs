@@ -106,8 +106,13 @@ impl Weather {
         if dice.one_in(24) {
             queue.push(dice.below(self.calm_at * 2), Happening::HostGone(Gone::Lost));
         }
-        if dice.one_in(6) {
-            queue.push(self.calm_at + dice.below(self.calm_at), Happening::ScaleIn);
+        // Into the work of a calm day: what a hook is for.
+        if dice.one_in(3) {
+            let at = self.calm_at + MINUTE + dice.below(self.calm_at);
+            for _ in 0..3 {
+                queue.push(at - dice.below(MINUTE), Happening::JobArrives);
+            }
+            queue.push(at, Happening::ScaleIn);
         }
         if dice.one_in(24) && self.policy.leaving.docker_dead_after.is_some() {
             queue.push(dice.below(self.calm_at), Happening::DockerDies);

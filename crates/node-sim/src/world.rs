@@ -1,17 +1,20 @@
 //! The simulated world: one clock, one queue of what will happen, and whom it happens to.
 
+use std::collections::BTreeMap;
+
 use crate::agent::{Agent, Disk};
 use crate::dice::Dice;
 use crate::docker::Docker;
 use crate::ec2::Ec2;
 use crate::ecs::Ecs;
-use crate::invariants::{Rule, Truth, Violation};
+use crate::invariants::{Rule, Violation};
 use crate::operator::Operator;
 use crate::queue::{Gone, Happening, Life, Queue};
 use crate::story::{Actor, Story};
+use crate::truth::Truth;
 use crate::weather::Weather;
 
-use node_core::{Event, Running};
+use node_core::{Event, Running, Source};
 
 /// Once faults have stopped, everything must be reported and the host gone within this: ECS's own hour for an instance that was
 /// deregistered under its tasks, the longest job, the longest idle time, a clock set back, and room.
@@ -37,6 +40,10 @@ pub(crate) struct World {
     /// The node has a reason to leave on record that is not its own wish.
     pub(crate) imposed: bool,
     pub(crate) booted_at: u64,
+    /// Since when the metadata service tells nothing of a kind.
+    pub(crate) absent: BTreeMap<Source, u64>,
+    /// Since when a node at work has had no session.
+    pub(crate) apart_since: u64,
     over: bool,
 }
 
@@ -63,6 +70,8 @@ impl World {
             operator: Operator { held: Some(false), ..Operator::default() },
             imposed: false,
             booted_at: 0,
+            absent: BTreeMap::new(),
+            apart_since: 0,
             over: false,
         };
         world.begin();
@@ -191,7 +200,6 @@ impl World {
         self.ec2.boots += 1;
         self.booted_at = self.now;
         self.ec2.imds.booted();
-        self.truth.shut_down = true;
         self.docker.hung = false;
         self.docker.requests.clear();
         self.end_all(power_lost);
@@ -209,7 +217,7 @@ impl World {
         self.tell(Actor::Fate, || format!("{name} is removed by hand"));
         self.truth.vanished(&name);
         if self.docker.containers.get(&name).is_some_and(|c| c.state == Running::Running) {
-            self.end(&name, 137, false);
+            self.end(&name, 137, false, None);
         }
         self.docker.containers.remove(&name);
     }

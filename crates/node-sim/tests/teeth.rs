@@ -73,7 +73,6 @@ fn warnings_to_the_wrong_or_too_often_and_an_early_sigkill_are_found() {
 }
 
 #[test]
-#[ignore = "1,000 seeds do not find it: hooks in calm weather are too rare"]
 fn a_hook_that_hears_no_heartbeat_is_found() {
     found(Fault::BeatsOnce, Rule::Hook);
 }
@@ -84,6 +83,18 @@ fn protection_of_an_idle_host_is_found() {
 }
 
 #[test]
-fn a_success_that_is_kept_back_is_found() {
-    found(Fault::WithholdsSuccess, Rule::Termination);
+fn what_is_kept_back_wrongly_is_found_and_so_is_what_should_have_been() {
+    found(Fault::WithholdsSuccess, Rule::Retries);
+    found(Fault::WithholdsOwn, Rule::Retries);
+    found(Fault::ReportsKilled, Rule::Retries);
+}
+
+#[test]
+fn an_interruption_that_is_never_undone_is_found() {
+    found(Fault::NeverUndoes, Rule::Undone);
+}
+
+#[test]
+fn a_node_that_comes_back_without_a_session_is_found() {
+    found(Fault::StaysAway, Rule::Joined);
 }

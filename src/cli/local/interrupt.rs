@@ -15,10 +15,13 @@ use super::say;
 /// The plane carries an order out at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// Where a plane listens that was told nothing else.
+const ENDPOINT: &str = "http://127.0.0.1:8700";
+
 #[derive(Debug, Args)]
 pub(crate) struct InterruptArgs {
     /// Where the plane's AWS APIs are
-    #[arg(long, default_value = "http://127.0.0.1:8700", value_name = "URL")]
+    #[arg(long, default_value = ENDPOINT, value_name = "URL")]
     endpoint: String,
     /// The instance whose id ends so [default: the only one that runs]
     #[arg(long, value_name = "ID")]
@@ -26,10 +29,13 @@ pub(crate) struct InterruptArgs {
     #[command(flatten)]
     what: What,
     /// What Spot does to the instance
+    // What is announced excludes the rest, and clap does not require what is excluded: hence the conflicts.
     #[arg(long, value_enum, requires = "spot", default_value_t = Action::Terminate, value_name = "ACTION")]
+    #[arg(conflicts_with_all = ["rebalance", "maintenance", "scale_in", "stop", "cancel"])]
     action: Action,
     /// When the maintenance begins
     #[arg(long = "in", requires = "maintenance", default_value = "10m", value_name = "DURATION", value_parser = duration)]
+    #[arg(conflicts_with_all = ["spot", "rebalance", "scale_in", "stop", "cancel"])]
     after: Duration,
 }
 
@@ -75,7 +81,7 @@ enum Code {
 #[derive(Debug, Args)]
 pub(crate) struct DenyArgs {
     /// Where the plane's AWS APIs are
-    #[arg(long, default_value = "http://127.0.0.1:8700", value_name = "URL")]
+    #[arg(long, default_value = ENDPOINT, value_name = "URL")]
     endpoint: String,
     /// As in a policy: ec2:TerminateInstances, autoscaling:* [default: show what is denied]
     action: Option<String>,
@@ -84,23 +90,23 @@ pub(crate) struct DenyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct AllowArgs {
     /// Where the plane's AWS APIs are
-    #[arg(long, default_value = "http://127.0.0.1:8700", value_name = "URL")]
+    #[arg(long, default_value = ENDPOINT, value_name = "URL")]
     endpoint: String,
     /// As it was denied [default: everything]
     action: Option<String>,
 }
 
 pub(super) async fn run(args: InterruptArgs) -> anyhow::Result<()> {
-    let order = order(&args);
-    tell(&args.endpoint, Method::POST, "/local/interrupts", Some(order)).await
+    let answer = ask(&args.endpoint, Method::POST, "/local/interrupts", Some(order(&args))).await?;
+    told(&answer, &args).iter().for_each(|line| say(line));
+    Ok(())
 }
 
 pub(super) async fn deny(args: DenyArgs) -> anyhow::Result<()> {
-    let (method, body) = match args.action {
-        Some(action) => (Method::POST, Some(json!({"action": action}))),
-        None => (Method::GET, None),
-    };
-    tell(&args.endpoint, method, "/local/denials", body).await
+    let Some(action) = args.action else { return tell(&args.endpoint, Method::GET, "/local/denials", None).await };
+    tell(&args.endpoint, Method::POST, "/local/denials", Some(json!({"action": action}))).await?;
+    say(&format!("undo:  batch-node-agent local allow '{action}'{}", given(&args.endpoint)));
+    Ok(())
 }
 
 pub(super) async fn allow(args: AllowArgs) -> anyhow::Result<()> {
@@ -109,14 +115,37 @@ pub(super) async fn allow(args: AllowArgs) -> anyhow::Result<()> {
 }
 
 async fn tell(endpoint: &str, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<()> {
+    lines(&ask(endpoint, method, path, body).await?).iter().for_each(|line| say(line));
+    Ok(())
+}
+
+async fn ask(endpoint: &str, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
     let endpoint = endpoint.trim_end_matches('/');
     let answer = timeout(ANSWER_WITHIN, ask_at(endpoint, method, path, body)).await.unwrap_or_else(|_| {
         Err(anyhow::anyhow!("it did not answer within {} s; is it away on order?", ANSWER_WITHIN.as_secs()))
     });
-    for line in lines(&answer.with_context(|| format!("the plane at {endpoint}"))?) {
-        say(&line);
+    answer.with_context(|| format!("the plane at {endpoint}"))
+}
+
+/// What is done, what follows, and what a user may do about it.
+fn told(answer: &Value, args: &InterruptArgs) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    let mut lines: Vec<String> = [&answer["done"], &answer["follows"]].into_iter().filter_map(text).collect();
+    lines.extend(text(&answer["socket"]).map(|socket| format!("watch: batch-node-agent status --socket {socket}")));
+    let what = &args.what;
+    if what.spot.is_some() || what.rebalance || what.maintenance.is_some() {
+        let (instance, endpoint) = (text(&answer["instance"]).unwrap_or_default(), given(&args.endpoint));
+        lines.push(format!("undo:  batch-node-agent local interrupt --cancel --instance {instance}{endpoint}"));
     }
-    Ok(())
+    lines
+}
+
+/// An endpoint as it has to be given again.
+fn given(endpoint: &str) -> String {
+    match endpoint {
+        ENDPOINT => String::new(),
+        other => format!(" --endpoint {other}"),
+    }
 }
 
 /// The order as the control API reads it.
@@ -194,9 +223,29 @@ mod tests {
 
     #[test]
     fn exactly_one_interruption_is_ordered() {
-        for words in ["", "--spot 2m --rebalance", "--stop --in 5m", "--spot 120", "--maintenance earthquake"] {
+        for words in [
+            "",
+            "--spot 2m --rebalance",
+            "--stop --in 5m",
+            "--rebalance --action stop",
+            "--spot 120",
+            "--maintenance earthquake",
+        ] {
             assert!(parsed(words).is_err(), "{words}");
         }
+    }
+
+    #[test]
+    fn a_user_reads_what_follows_and_how_to_undo_it() {
+        let args = |words: &str| Cli::try_parse_from(words.split_whitespace()).unwrap().args;
+        let answer = json!({"done": "d", "follows": "f", "instance": "i-1", "socket": "/n/agent.sock"});
+        let undo = "undo:  batch-node-agent local interrupt --cancel --instance i-1";
+        let watch = "watch: batch-node-agent status --socket /n/agent.sock";
+        assert_eq!(told(&answer, &args("interrupt --rebalance")), ["d", "f", watch, undo]);
+        let elsewhere = told(&answer, &args("interrupt --spot --endpoint http://127.0.0.1:9"));
+        assert_eq!(elsewhere[3], format!("{undo} --endpoint http://127.0.0.1:9"));
+        let by_hand = json!({"done": "d", "follows": "f", "instance": "i-1", "socket": null});
+        assert_eq!(told(&by_hand, &args("interrupt --stop")), ["d", "f"]);
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub(crate) struct StatusArgs {
     /// Print the whole report as JSON
     #[arg(long)]
     json: bool,
+    /// Print metrics in Prometheus's text format, such as for the textfile collector of node_exporter
+    #[arg(long, conflicts_with = "json")]
+    metrics: bool,
 }
 
 /// Why there is no report.
@@ -49,7 +52,7 @@ pub(crate) enum StatusError {
     Http(#[source] hyper::Error),
     #[error("the question cannot be asked")]
     Request(#[source] http::Error),
-    #[error("the agent gave no answer: {0}")]
+    #[error("the agent cannot do that now: {0}")]
     Refused(String),
     #[error("the agent's report cannot be read; is it of another version?")]
     Unreadable(#[source] serde_json::Error),
@@ -58,13 +61,17 @@ pub(crate) enum StatusError {
 }
 
 /// Longer than the agent gives itself, so that its own explanation arrives.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<()> {
     let path = match args.socket {
         Some(path) => path,
         None => config::admin_socket(args.config.as_deref(), config::environment())?,
     };
+    if args.metrics {
+        let body = answer(&path, Request::get("/metrics").body(Full::default())).await?;
+        return io::stdout().write_all(&body).context("the metrics cannot be printed");
+    }
     let report = fetch(&path).await?;
     let text = if args.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)

@@ -26,10 +26,7 @@ pub(super) fn render(report: &StatusReport, now_ms: u64) -> String {
 fn head(report: &StatusReport, now_ms: u64) -> String {
     let StatusReport { agent, instance, state, host, .. } = report;
     let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "not known yet".into());
-    let mut phase = format!("{}, for {}", state.phase, age(now_ms.saturating_sub(state.since_ms)));
-    if let Some(why) = &state.why {
-        phase.push_str(&format!(": {why}"));
-    }
+    let phase = format!("{}, for {}", state.phase, age(now_ms.saturating_sub(state.since_ms)));
     let up = age(now_ms.saturating_sub(agent.started_at_ms));
     let mut rows = vec![
         ("agent", format!("{}, process {}, up {up}", agent.version, agent.pid)),
@@ -38,6 +35,7 @@ fn head(report: &StatusReport, now_ms: u64) -> String {
         ("cluster", known(&instance.cluster)),
         ("container instance", known(&instance.container_instance)),
         ("state", phase),
+        ("alive because", state.why.clone().unwrap_or_else(|| "it does not say".to_owned())),
         ("ACS", if state.acs_connected { "connected" } else { "not connected" }.to_owned()),
         ("docker", state.docker.clone()),
         (
@@ -48,6 +46,12 @@ fn head(report: &StatusReport, now_ms: u64) -> String {
             ),
         ),
     ];
+    rows.extend(state.imds_for_jobs.as_ref().map(|imds| ("IMDS", imds.clone())));
+    if state.other_agents_containers > 0 {
+        let text =
+            format!("{} containers run here, and what they use is offered to jobs too", state.other_agents_containers);
+        rows.push(("another ECS agent", text));
+    }
     if let Some(gpus) = gpus(instance) {
         rows.push(("GPUs", gpus));
     }
@@ -231,7 +235,8 @@ region              us-east-1
 environment         ce
 cluster             ce_Batch
 container instance  not known yet
-state               Draining, for 3m12s: idle for 10m
+state               Draining, for 3m12s
+alive because       idle for 10m
 ACS                 connected
 docker              up
 host                CPU 51 %, memory 1536 of 7680 MiB, load 0.42, disk 40 %
@@ -275,6 +280,17 @@ Not reported to ECS yet:
         ] {
             assert!(text.contains(line), "{text}");
         }
+    }
+
+    #[test]
+    fn what_jobs_reach_and_who_else_is_here_is_told_where_there_is_something_to_tell() {
+        let mut report = sample::report();
+        report.state.imds_for_jobs = Some("blocked for jobs".into());
+        report.state.other_agents_containers = 2;
+        let text = render(&report, 4_192_000);
+        assert!(text.contains("IMDS                blocked for jobs\n"), "{text}");
+        assert!(text.contains("another ECS agent   2 containers run here"), "{text}");
+        assert!(!render(&sample::report(), 4_192_000).contains("IMDS"));
     }
 
     #[test]

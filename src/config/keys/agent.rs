@@ -30,6 +30,15 @@ pub(super) const KEYS: &[Key] = &[
         apply: |d, v| set(&mut d.config.task_endpoint, v.task_endpoint()),
     },
     Key {
+        name: "block_imds",
+        default: Is("off"),
+        expects: "one of off, try, require",
+        help: "Whether jobs are kept from the instance metadata service and the instance's role. `require`: without that the \
+            host takes no jobs; `try`: as far as it goes, with a warning of what is left open. It needs iptables, CAP_NET_ADMIN \
+            and, for jobs on the host's network, version 2 of control groups. See docs/security.md",
+        apply: |d, v| set(&mut d.config.block_imds, v.block_imds()),
+    },
+    Key {
         name: "task_metadata_rps_limit",
         default: Is("40,60"),
         expects: "two whole numbers, steady,burst",

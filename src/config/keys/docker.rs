@@ -47,4 +47,19 @@ pub(super) const KEYS: &[Key] = &[
         help: "How long a job's stopped containers are kept, to be looked at, before they are removed",
         apply: |d, v| set(&mut d.config.task_cleanup_wait, v.a_second_or_more()),
     },
+    Key {
+        name: "task_cleanup_jitter",
+        default: Is("0s"),
+        expects: "a duration such as 90s or 10m",
+        help: "Up to so much longer, so that the containers of jobs that ended together are not all removed at once",
+        apply: |d, v| set(&mut d.config.task_cleanup_jitter, v.duration()),
+    },
+    Key {
+        name: "container_pids_limit",
+        default: Is("0"),
+        expects: "a whole number from 0 to 4194304",
+        help: "How many processes and threads a container may have at once, where its job definition does not say; `0`: as many \
+            as the host",
+        apply: |d, v| set(&mut d.config.container_pids_limit, v.pids_limit()),
+    },
 ];

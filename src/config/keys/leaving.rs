@@ -3,6 +3,7 @@
 use super::Default::{Is, Unset};
 use super::Key;
 use crate::config::draft::set;
+use crate::net::PostUrl;
 
 const REACTION: &str = "one of ignore, drain, drain-with-deadline";
 
@@ -156,6 +157,21 @@ pub(super) const KEYS: &[Key] = &[
         apply: |d, v| set(&mut d.config.disk_full, v.percent(100)),
     },
     Key {
+        name: "watch_gpus",
+        default: Is("true"),
+        expects: "true or false",
+        help: "Whether a GPU that is lost, has ECC errors that cannot be corrected or a fatal XID error makes the host sick",
+        apply: |d, v| set(&mut d.config.watch_gpus, v.boolean()),
+    },
+    Key {
+        name: "warm_pool_check",
+        default: Is("false"),
+        expects: "true or false",
+        help: "`true` registers only once the Auto Scaling group says `InService`, and waits while it says nothing. A host that \
+            the group says is in its warm pool waits in any case",
+        apply: |d, v| set(&mut d.config.warm_pool_check, v.boolean()),
+    },
+    Key {
         name: "notice_interval",
         default: Is("5s"),
         expects: "a duration such as 5s",
@@ -168,5 +184,13 @@ pub(super) const KEYS: &[Key] = &[
         expects: "an absolute path",
         help: "A program that is run for each step of leaving, with the step as JSON on its standard input; see docs/leaving.md",
         apply: |d, v| set(&mut d.config.event_command, v.absolute_path().map(Some)),
+    },
+    Key {
+        name: "event_webhook",
+        default: Unset("none"),
+        expects: "the address of a server, https://host/path",
+        help: "Where each step of leaving is posted as JSON; see docs/leaving.md. It may hold a token or a password, so it is \
+            shown nowhere",
+        apply: |d, v| set(&mut d.config.event_webhook, v.text().and_then(PostUrl::parse).map(Some)),
     },
 ];

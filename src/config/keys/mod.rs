@@ -50,9 +50,9 @@ impl Key {
         FOREIGN.iter().filter(move |foreign| foreign.key == name)
     }
 
-    /// Its value is shown to nobody. A proxy's URL may hold a password.
+    /// Its value is shown to nobody. A proxy's URL may hold a password, a webhook's a token.
     pub(super) fn is_secret(&self) -> bool {
-        matches!(self.name, "registry_auth_data" | "http_proxy" | "https_proxy")
+        matches!(self.name, "registry_auth_data" | "http_proxy" | "https_proxy" | "event_webhook")
     }
 }
 

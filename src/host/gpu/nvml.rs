@@ -8,7 +8,7 @@ use nvml_wrapper::error::NvmlError;
 use super::{Gpu, Gpus};
 
 /// The driver's package has the first, a developer's the second as well.
-const LIBRARIES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
+pub(super) const LIBRARIES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
 const MIB: u64 = 1024 * 1024;
 
 /// Loads the library, looks, and lets it go again: it would hold the driver and megabytes of memory.
@@ -17,10 +17,15 @@ pub(super) fn look() -> Result<Gpus, String> {
 }
 
 pub(super) fn look_in(libraries: &[&str]) -> Result<Gpus, String> {
+    with(libraries, read)?.map_err(|error| format!("NVML fails: {error}"))
+}
+
+/// Has the library loaded while `work` is done.
+pub(super) fn with<T>(libraries: &[&str], work: impl FnOnce(&Nvml) -> T) -> Result<T, String> {
     let mut failure = None;
     for library in libraries {
         match Nvml::builder().lib_path(OsStr::new(library)).init() {
-            Ok(nvml) => return read(&nvml).map_err(|error| format!("NVML fails: {error}")),
+            Ok(nvml) => return Ok(work(&nvml)),
             // The first failure is the telling one.
             Err(error) => failure = failure.or(Some(error)),
         }

@@ -33,6 +33,10 @@ impl Source for Played {
     fn uptime(&self) -> Duration {
         self.uptime
     }
+
+    fn fault(&self, offered: &[String], _: &dyn Fn() -> bool) -> Result<Option<String>, String> {
+        Ok(Some(format!("GPU {} fails", offered[0])))
+    }
 }
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -134,14 +138,20 @@ fn the_bus_tells_gpus_from_bridges_and_other_makers() {
 /// The words of `nvml.h` that the agent uses, for two GPUs of which the second has fallen off the bus.
 const FAKE: &str = include_str!("../../../tests/common/nvml.c");
 
+/// That library, made with these words.
+fn library(dir: &Path, words: &[&str]) -> String {
+    let (source, library) = (dir.join("nvml.c"), dir.join("libnvidia-ml.so.1"));
+    std::fs::write(&source, FAKE).unwrap();
+    let built = Command::new("cc").args(["-shared", "-fPIC"]).args(words).arg("-o").arg(&library).arg(&source).status();
+    assert!(built.unwrap().success(), "a C compiler is needed");
+    library.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn the_drivers_library_is_read_and_a_gpu_that_is_lost_is_left_out_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let (source, library) = (dir.path().join("nvml.c"), dir.path().join("libnvidia-ml.so.1"));
-    std::fs::write(&source, FAKE).unwrap();
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-DLOST=1", "-o"]).arg(&library).arg(&source).status();
-    assert!(built.unwrap().success(), "a C compiler is needed");
-    let found = nvml::look_in(&[library.to_str().unwrap()]).unwrap();
+    let library = library(dir.path(), &["-DLOST=1"]);
+    let found = nvml::look_in(&[library.as_str()]).unwrap();
     let device = Gpu {
         uuid: "GPU-00000000-0000-0000-0000-000000000000".into(),
         name: "Played GPU".into(),
@@ -149,6 +159,47 @@ fn the_drivers_library_is_read_and_a_gpu_that_is_lost_is_left_out_by_name() {
     };
     assert_eq!((found.devices, found.driver.as_deref()), (vec![device], Some("550.54.14")));
     assert!(found.trouble.as_ref().unwrap().contains("GPU 1 does not answer"), "{:?}", found.trouble);
+}
+
+const FIRST: &str = "GPU-00000000-0000-0000-0000-000000000000";
+const SECOND: &str = "GPU-11111111-1111-1111-1111-111111111111";
+
+#[test]
+fn what_no_job_survives_is_a_fault_of_the_gpu() {
+    for (word, expected) in [
+        ("-DFALLEN=1", "it is lost"),
+        ("-DLOST=1", "it is lost"),
+        ("-DUNCORRECTED=3", "3 ECC error(s) that cannot be corrected"),
+        ("-DXID=79", "XID 79, it has fallen off the bus"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let library = library(dir.path(), &[word]);
+        let both = [FIRST, SECOND].map(str::to_owned);
+        let watched = nvml::with(&[library.as_str()], |nvml| faults::watch(nvml, &both, Duration::ZERO, &|| true));
+        let fault = watched.unwrap().unwrap().unwrap();
+        assert!(fault.starts_with(&format!("GPU {SECOND}: ")) && fault.contains(expected), "{word}: {fault}");
+    }
+}
+
+/// An application's error, and a fault of a GPU that is not offered, end no host.
+#[test]
+fn what_the_offered_gpus_survive_is_no_fault() {
+    for (word, offered) in [("-DXID=31", [FIRST, SECOND].as_slice()), ("-DFALLEN=1", &[FIRST])] {
+        let dir = tempfile::tempdir().unwrap();
+        let library = library(dir.path(), &[word]);
+        let offered: Vec<String> = offered.iter().map(|uuid| (*uuid).to_owned()).collect();
+        let rounds = AtomicUsize::new(0);
+        let some_rounds = || rounds.fetch_add(1, Ordering::SeqCst) < 8;
+        let watched =
+            nvml::with(&[library.as_str()], |nvml| faults::watch(nvml, &offered, Duration::ZERO, &some_rounds));
+        assert_eq!(watched, Ok(Ok(None)), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_is_waited_for_beside_the_rest() {
+    let finder = finder(GpuChoice::All, 1, 1, &[not_ready()]);
+    assert_eq!(finder.fault(vec!["GPU-a".to_owned()]).await.as_deref(), Some("GPU GPU-a fails"));
 }
 
 #[test]

@@ -4,15 +4,10 @@
 
 use std::io;
 use std::path::Path;
-use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::process::Output;
 
-use tokio::process::Command;
-use tokio::time::timeout;
+use crate::host::iptables::{self, LOCK_SECONDS, complaint};
 
-/// iptables waits for its lock for as long (`-w`), and gets a little more to do its work.
-const LOCK_SECONDS: &str = "5";
-const LIMIT: Duration = Duration::from_secs(10);
 const ROUTE_LOCALNET: &str = "/proc/sys/net/ipv4/conf/all/route_localnet";
 
 /// A rule: its table, how it is put into its chain, and the chain with what it says.
@@ -86,11 +81,10 @@ pub(super) async fn set_up() -> io::Result<Changed> {
 async fn add(changed: &mut Changed) -> io::Result<()> {
     // The guard first: packets from outside must never find the way open.
     for rule in RULES {
-        if !iptables(rule, "-C").await?.status.success() {
-            let output = iptables(rule, rule.1).await?;
+        if !act(rule, "-C").await?.status.success() {
+            let output = act(rule, rule.1).await?;
             if !output.status.success() {
-                let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                return Err(io::Error::other(format!("iptables: {said}")));
+                return Err(io::Error::other(format!("iptables: {}", complaint(&output))));
             }
         }
         // Also when an earlier agent left it: nobody else would remove it.
@@ -113,19 +107,16 @@ impl Changed {
             tracing::warn!(%error, "route_localnet could not be put back");
         }
         for rule in self.rules.iter().rev() {
-            match iptables(rule, "-D").await {
+            match act(rule, "-D").await {
                 Ok(output) if output.status.success() => {}
-                Ok(output) => tracing::warn!("iptables -D: {}", String::from_utf8_lossy(&output.stderr).trim()),
+                Ok(output) => tracing::warn!("iptables -D: {}", complaint(&output)),
                 Err(error) => tracing::warn!(%error, "iptables -D"),
             }
         }
     }
 }
 
-async fn iptables(rule: &Rule, action: &str) -> io::Result<Output> {
+async fn act(rule: &Rule, action: &str) -> io::Result<Output> {
     let (table, _, words) = rule;
-    let mut command = Command::new("iptables");
-    command.args(["-w", LOCK_SECONDS, "-t", table, action]).args(*words);
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    timeout(LIMIT, command.output()).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    iptables::run("iptables", &[&["-w", LOCK_SECONDS, "-t", table, action], *words].concat()).await
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::credentials::json;
 use super::shape::{self, ContainerAnswer, TaskAnswer, Version};
 use super::{Shared, Subject, View, tags};
+use crate::serve::deadline;
 
 /// The one type of association that a job has.
 const GPU: &str = "gpu";
@@ -80,6 +81,17 @@ pub(super) async fn stats(State(shared): State<Shared>, Path((version, endpoint)
             None => said(StatusCode::INTERNAL_SERVER_ERROR, &format!("Unable to get container stats for: {id}")),
         },
         None => refuse(StatusCode::NOT_FOUND, found.version, Wanted::ContainerStats, &endpoint),
+    }
+}
+
+/// The host's deadline, for a job that polls. amazon-ecs-agent has no such path.
+pub(super) async fn interruption(State(shared): State<Shared>, Path((version, endpoint)): Asked) -> Response {
+    match find(&shared, &version, &endpoint, Wanted::Task).await {
+        Ok(found) if found.version == Version::V4 => {
+            ok(&serde_json::json!({ "deadline": found.view.deadline.as_ref().map(deadline::shown) }))
+        }
+        Ok(_) => StatusCode::NOT_FOUND.into_response(),
+        Err(refusal) => refusal,
     }
 }
 

@@ -22,7 +22,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use node_core::{ContainerName, EndpointId, TaskRecord};
+use node_core::{ContainerName, Deadline, EndpointId, TaskRecord};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -64,6 +64,8 @@ pub(crate) struct View {
     pub(crate) tasks: Vec<TaskRecord>,
     /// The container that was asked about.
     pub(crate) container: Option<ContainerName>,
+    /// When the host will be gone, where that is known.
+    pub(crate) deadline: Option<Deadline>,
     /// For tags; `None` until the host knows who it is.
     pub(crate) ecs: Option<aws_sdk_ecs::Client>,
 }
@@ -102,6 +104,7 @@ pub(crate) fn containers(shared: Shared) -> Router {
         .route("/{version}/{endpoint}", get(metadata::container))
         .route("/{version}/{endpoint}/task", get(metadata::task))
         .route("/{version}/{endpoint}/taskWithTags", get(metadata::task_with_tags))
+        .route("/{version}/{endpoint}/interruption", get(metadata::interruption))
         .route("/{version}/{endpoint}/stats", get(metadata::stats))
         .route("/{version}/{endpoint}/task/stats", get(metadata::task_stats))
         .route("/{version}/{endpoint}/associations/{kind}", get(metadata::associations))

@@ -14,6 +14,7 @@ use crate::serve::credentials::tests::delivered;
 
 mod shown;
 
+const KEY: node_core::EndpointKey = node_core::EndpointKey([7; 32]);
 const TASK: &str = "arn:aws:ecs:us-east-1:1:task/c/t1";
 
 struct World {
@@ -37,7 +38,7 @@ async fn world_of(rate: Rate, spec: TaskSpec, ecs: Option<aws_sdk_ecs::Client>) 
     tokio::spawn(async move {
         while let Some(AdminRequest::Tasks(subject, reply)) = asked.recv().await {
             let found = match &subject {
-                Subject::Endpoint(endpoint) => node.at_endpoint(endpoint),
+                Subject::Endpoint(endpoint) => node.at_endpoint(&KEY, endpoint),
                 Subject::All => None,
             };
             let container = found.map(|(_, name)| name.clone());
@@ -47,7 +48,7 @@ async fn world_of(rate: Rate, spec: TaskSpec, ecs: Option<aws_sdk_ecs::Client>) 
                 None => Vec::new(),
             };
             let place = place();
-            reply.send(View { place, tasks, container, ecs: ecs.clone() }).unwrap();
+            reply.send(View { place, tasks, container, deadline: Some(deadline()), ecs: ecs.clone() }).unwrap();
         }
     });
     let docker = Docker::new("unix:///nowhere/docker.sock").unwrap();
@@ -65,6 +66,10 @@ async fn world_of(rate: Rate, spec: TaskSpec, ecs: Option<aws_sdk_ecs::Client>) 
     let router = containers(shared.clone()).merge(introspection(shared));
     tokio::spawn(serve(listener, router, CancellationToken::new()));
     World { address, credentials, audit, _dir: dir }
+}
+
+fn deadline() -> Deadline {
+    Deadline { at: Timestamp(61_000), cause: node_core::Cause::Spot, text: "spot interruption".into(), kills: false }
 }
 
 fn place() -> Place {
@@ -212,7 +217,7 @@ async fn who_asks_too_often_is_told_so() {
 #[tokio::test]
 async fn a_container_finds_its_task() {
     let world = world(ROOMY).await;
-    let endpoint = EndpointId::derive(&TaskArn::new(TASK), &ContainerName::new("default"));
+    let endpoint = EndpointId::derive(&KEY, &TaskArn::new(TASK), &ContainerName::new("default"));
     let task = world.json(&format!("/v4/{endpoint}/task")).await;
     let shown = [&task["Cluster"], &task["TaskARN"], &task["Revision"], &task["KnownStatus"], &task["LaunchType"]];
     assert_eq!(shown, [&json!("c1"), &json!(TASK), &json!("3"), &json!("NONE"), &json!("EC2")]);
@@ -247,8 +252,12 @@ async fn a_container_finds_its_task() {
 #[tokio::test]
 async fn what_a_batch_job_has_none_of_is_answered_as_amazon_answers() {
     let world = world(ROOMY).await;
-    let endpoint = EndpointId::derive(&TaskArn::new(TASK), &ContainerName::new("default"));
+    let endpoint = EndpointId::derive(&KEY, &TaskArn::new(TASK), &ContainerName::new("default"));
     let quoted = |text: &str| Value::from(text).to_string();
+    let deadline = world.json(&format!("/v4/{endpoint}/interruption")).await["deadline"].take();
+    assert_eq!((&deadline["at_ms"], &deadline["cause"]), (&json!(61_000), &json!("spot")));
+    assert_eq!(world.get(&format!("/v3/{endpoint}/interruption")).await.0, 404);
+    assert_eq!(world.get("/v4/nobody/interruption").await.0, 404);
     assert_eq!(world.json(&format!("/v4/{endpoint}/associations/gpu")).await, json!({"Associations": null}));
     let (status, _, said) = world.get(&format!("/v3/{endpoint}/associations/gpu/GPU-1")).await;
     let text = "Unable to write container association response: unable to get association from association type gpu and \

@@ -10,11 +10,13 @@ use serde_json::json;
 
 use super::faults::answer;
 use super::{Outcome, json as wire};
+use crate::clock::Millis;
 use crate::error::ApiError;
 use crate::hub::Hub;
 use crate::ids::Ec2Id;
 use crate::model::State;
-use crate::model::notice::Interrupt;
+use crate::model::notice::{EventCode, Interrupt, SpotAction};
+use crate::nodes::settings;
 
 #[derive(Deserialize)]
 struct Order {
@@ -31,15 +33,51 @@ struct Denial {
     action: String,
 }
 
-/// POST: `{"done"}`.
+/// POST: `{"done", "follows", "instance", "socket"}`, in words; `socket`: of the agent, where the plane runs it.
 pub(super) async fn interrupt(Shared(hub): Shared<Arc<Hub>>, body: Bytes) -> Response {
     let order = wire::read::<Order>(&body, "ClientException");
     answer(order.and_then(|order| {
         hub.update(|state, now| {
             let id = meant(state, order.instance.as_deref())?;
-            state.interrupt(&id, order.what, now).map(|said| json!({"done": said}))
+            let follows = follows(state, &id, &order.what);
+            let said = state.interrupt(&id, order.what, now)?;
+            let is_launched = state.nodes.get(&id).is_some_and(|node| node.compute_environment.is_some());
+            let socket = is_launched.then(|| settings::socket(&hub.config, &id));
+            Ok(json!({"done": format!("{id}: {said}"), "follows": follows, "instance": id.as_str(), "socket": socket}))
         })
     }))
+}
+
+/// What the world does next.
+fn follows(state: &State, id: &Ec2Id, what: &Interrupt) -> String {
+    let ends = |how: &str| format!("then the jobs that still run there end with \"Host EC2 (instance {id}) {how}.\"");
+    match what {
+        Interrupt::Spot { action: SpotAction::Terminate, .. } => ends("terminated"),
+        Interrupt::Spot { .. } | Interrupt::Stop => ends("stopped"),
+        Interrupt::Rebalance => {
+            "nothing else follows; agents ignore it unless told otherwise (rebalance=drain)".to_owned()
+        }
+        Interrupt::Maintenance { code: EventCode::InstanceRetirement | EventCode::InstanceStop, .. } => {
+            format!("at its NotBefore EC2 stops the instance; {}", ends("stopped"))
+        }
+        Interrupt::Maintenance { .. } => "at its NotBefore the event is completed; no reboot is played".to_owned(),
+        Interrupt::ScaleIn => match waits(state, id) {
+            Some((hook, seconds)) => {
+                format!(
+                    "hook {hook} waits {seconds} s at a time for the agent's heartbeats, until the agent completes it"
+                )
+            }
+            None => format!("no hook waits, it goes at once; {}", ends("terminated")),
+        },
+        Interrupt::Cancel => "an agent that drained for it goes back to work".to_owned(),
+    }
+}
+
+/// A hook of the instance's group, and its heartbeat timeout in seconds.
+fn waits<'a>(state: &'a State, id: &Ec2Id) -> Option<(&'a str, Millis)> {
+    let group = &state.nodes.get(id)?.membership.as_ref()?.group;
+    let hook = state.groups.get(group)?.hooks.values().next()?;
+    Some((&hook.name, hook.heartbeat_timeout / 1000))
 }
 
 fn meant(state: &State, end: Option<&str>) -> Result<Ec2Id, ApiError> {
@@ -59,10 +97,11 @@ fn meant(state: &State, end: Option<&str>) -> Result<Ec2Id, ApiError> {
 
 /// POST `{"action"}`: denied to every key that the plane has issued, until it is allowed again.
 pub(super) async fn deny(Shared(hub): Shared<Arc<Hub>>, body: Bytes) -> Response {
-    let denial = wire::read::<Denial>(&body, "ClientException").and_then(|denial| checked(&denial.action));
-    answer(denial.map(|action| {
-        hub.update(|state, now| state.denied.insert(action.clone(), now));
-        json!({"done": format!("denied: {action}")})
+    let denial = wire::read::<Denial>(&body, "ClientException");
+    answer(denial.and_then(|denial| {
+        let action = checked(&denial.action)?;
+        hub.update(|state, now| state.denied.insert(action, now));
+        Ok(json!({"done": format!("denied to nodes and jobs: {}", denial.action)}))
     }))
 }
 

@@ -6,6 +6,7 @@ use super::State;
 use super::node::NodeState;
 use crate::clock::Millis;
 use crate::error::ApiError;
+use crate::events::PlaneEvent;
 use crate::ids::{Ec2Id, hex32};
 
 /// EC2's words for an instance that Spot took.
@@ -113,15 +114,21 @@ pub(crate) enum Interrupt {
 impl State {
     /// Carries an interruption out, or announces it, and says so.
     pub(crate) fn interrupt(&mut self, id: &Ec2Id, what: Interrupt, now: Millis) -> Result<String, ApiError> {
+        let said = self.carry_out(id, what, now)?;
+        self.emit(PlaneEvent::NodeInterrupted { instance_id: id.to_string(), said: said.clone() });
+        Ok(said)
+    }
+
+    fn carry_out(&mut self, id: &Ec2Id, what: Interrupt, now: Millis) -> Result<String, ApiError> {
         let after = |seconds: u32| now.saturating_add(Millis::from(seconds).saturating_mul(1000));
         match what {
             Interrupt::ScaleIn => {
                 self.terminate_in_group(id, true, now)?;
-                return Ok(format!("{id}: its group ends it"));
+                return Ok("its group ends it".to_owned());
             }
             Interrupt::Stop => {
                 self.stop_node(id, "User initiated", now)?;
-                return Ok(format!("{id}: stopping"));
+                return Ok("stopping".to_owned());
             }
             _ => {}
         }
@@ -132,12 +139,12 @@ impl State {
                 notices.spot = Some(SpotNotice { action, at: after(seconds) });
                 node.is_spot = true;
                 self.alarms.insert((after(seconds), id.clone()));
-                format!("{id}: Spot will {} it in {seconds} s", action.as_str())
+                format!("Spot will {} it in {seconds} s", action.as_str())
             }
             Interrupt::Rebalance => {
                 notices.rebalance = Some(now);
                 node.is_spot = true;
-                format!("{id}: rebalance recommended")
+                "rebalance recommended".to_owned()
             }
             Interrupt::Maintenance { code, seconds } => {
                 let event = Maintenance {
@@ -147,18 +154,24 @@ impl State {
                     not_after: after(seconds).saturating_add(WINDOW),
                     state: EventState::Active,
                 };
-                let said = format!("{id}: {} in {seconds} s, as {}", code.words().0, event.id);
+                let said = format!("{} in {seconds} s, as {}", code.words().0, event.id);
                 notices.maintenance.push(event);
                 self.alarms.insert((after(seconds), id.clone()));
                 said
             }
             Interrupt::Cancel | Interrupt::ScaleIn | Interrupt::Stop => {
-                notices.spot = None;
-                notices.rebalance = None;
+                let mut any = notices.spot.take().is_some();
+                any |= notices.rebalance.take().is_some();
                 for event in notices.maintenance.iter_mut().filter(|event| event.state == EventState::Active) {
                     event.state = EventState::Canceled;
+                    any = true;
                 }
-                format!("{id}: nothing is announced any more")
+                if !any {
+                    let text =
+                        "nothing is announced that could be taken back; Auto Scaling and a stop do not turn back";
+                    return Err(ApiError::client(format!("{id}: {text}")));
+                }
+                "what was announced is taken back".to_owned()
             }
         };
         Ok(said)

@@ -2,7 +2,7 @@
 
 mod orphan;
 mod process;
-mod settings;
+pub(crate) mod settings;
 
 use std::collections::BTreeSet;
 use std::io;

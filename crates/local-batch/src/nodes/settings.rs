@@ -9,15 +9,26 @@ use crate::ids::Ec2Id;
 /// A node's agent removes its stopped containers after so long.
 const TASK_CLEANUP_WAIT: &str = "1m";
 
+const SOCKET: &str = "agent.sock";
+
 /// Where a node keeps things: `<data dir>/nodes/<instance id>/`.
 pub(crate) struct NodeFiles {
     pub(crate) config: PathBuf,
     pub(crate) log: PathBuf,
 }
 
+fn dir(plane: &PlaneConfig, id: &Ec2Id) -> io::Result<PathBuf> {
+    std::path::absolute(plane.data_dir.join("nodes").join(id.as_str()))
+}
+
+/// The admin socket of a node's agent; `None` where the present directory cannot be told.
+pub(crate) fn socket(plane: &PlaneConfig, id: &Ec2Id) -> Option<PathBuf> {
+    dir(plane, id).ok().map(|dir| dir.join(SOCKET))
+}
+
 /// Writes the directory and `config.toml`.
 pub(crate) async fn prepare(plane: &PlaneConfig, id: &Ec2Id, environment: &str) -> io::Result<NodeFiles> {
-    let dir = std::path::absolute(plane.data_dir.join("nodes").join(id.as_str()))?;
+    let dir = dir(plane, id)?;
     tokio::fs::create_dir_all(&dir).await?;
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
     let node = &plane.node;
@@ -25,7 +36,7 @@ pub(crate) async fn prepare(plane: &PlaneConfig, id: &Ec2Id, environment: &str) 
         ("compute_environment", quoted(environment)),
         ("region", quoted(&plane.region)),
         ("data_dir", quoted(&text(dir.join("data")))),
-        ("admin_socket", quoted(&text(dir.join("agent.sock")))),
+        ("admin_socket", quoted(&text(dir.join(SOCKET)))),
         ("image_pull_behavior", quoted(node.image_pull_behavior.as_deref().unwrap_or("prefer-cached"))),
         ("task_cleanup_wait", quoted(TASK_CLEANUP_WAIT)),
         // Harmless on a laptop, and within reach of jobs on the host's network, as all of the plane's are.

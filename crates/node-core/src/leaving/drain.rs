@@ -7,6 +7,7 @@ use super::phase::{InstanceState, Phase};
 use super::reason::{Ailment, Cause, Ending};
 use crate::command::{Command, Notice};
 use crate::event::{ApiFailure, TaskCounts};
+use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
@@ -33,7 +34,7 @@ impl Node {
         }
         self.leaving.call.restart();
         self.leaving.zero_counts = 0;
-        self.leaving.drain_refused = false;
+        self.leaving.drain_refused &= matches!(to, Phase::Idle | Phase::Deregistering);
         self.leaving.note = None;
         self.save_node();
         self.commands.push_back(Command::Notice(Notice::PhaseChanged { from, to, why: why.to_owned() }));
@@ -71,7 +72,10 @@ impl Node {
             Phase::Deregistering => return Some(Command::Deregister),
         };
         record.container_instance.as_ref()?;
-        if record.confirmed_state != wanted && !self.leaving.drain_refused {
+        let unclear = record.leaving.state_unclear;
+        if (record.confirmed_state != wanted || unclear) && !self.leaving.drain_refused {
+            self.leaving.doubted = unclear;
+            self.change_leaving(|leaving| leaving.state_unclear = true);
             return Some(Command::SetInstanceState(wanted));
         }
         match self.phase() {
@@ -101,7 +105,8 @@ impl Node {
 
     /// Tasks that leaving waits for: not over, or over and to be reported.
     pub(crate) fn waits_for_work(&self, now: Timestamp) -> bool {
-        self.tasks.values().any(|t| waits_for(&t.record, now))
+        let lost = self.host_is_lost();
+        !fault::is(Fault::LeavesEarly) && self.tasks.values().any(|t| waits_for(&t.record, lost, now))
     }
 
     /// When the tasks that no SIGKILL ends are given up.
@@ -122,13 +127,21 @@ impl Node {
                 self.leaving.call.answered();
                 if let Some(record) = &mut self.record {
                     record.confirmed_state = state;
+                    record.leaving.state_unclear = false;
                 }
                 self.save_node();
             }
             Err(failure) => {
                 self.call_failed("UpdateContainerInstancesState", &failure, now);
-                let for_good = matches!(failure, ApiFailure::Denied(_) | ApiFailure::Rejected(_) | ApiFailure::Gone(_));
-                if for_good && self.phase() == Phase::Draining && self.out_of_patience(now) {
+                if !matches!(failure, ApiFailure::Unavailable(_)) && !self.leaving.doubted {
+                    self.change_leaving(|leaving| leaving.state_unclear = false);
+                }
+                // Nothing is placed on an instance that ECS does not know.
+                let gone = matches!(failure, ApiFailure::Gone(_));
+                let for_good = matches!(failure, ApiFailure::Denied(_) | ApiFailure::Rejected(_));
+                if matches!(self.phase(), Phase::Draining | Phase::Idle)
+                    && (gone || for_good && self.out_of_patience(now))
+                {
                     self.leaving.drain_refused = true;
                 }
             }
@@ -215,8 +228,12 @@ impl Node {
     }
 }
 
-fn waits_for(record: &TaskRecord, now: Timestamp) -> bool {
-    let given_up = record.stopped_at.is_none() && record.cut_off_at.is_some_and(|at| at.after(KILL_GRACE) <= now);
-    let kept_back = record.stopped_at.is_some() && record.withheld();
+/// What no SIGKILL has ended is left behind only with a host that is lost, never by the node's own wish.
+fn waits_for(record: &TaskRecord, lost: bool, now: Timestamp) -> bool {
+    let given_up =
+        lost && record.stopped_at.is_none() && record.cut_off_at.is_some_and(|at| at.after(KILL_GRACE) <= now);
+    // The answer to a warning may show that it came too late.
+    let judged = record.containers.iter().all(|c| c.warning.is_none());
+    let kept_back = record.stopped_at.is_some() && record.withheld() && judged;
     record.live() && !given_up && !kept_back
 }

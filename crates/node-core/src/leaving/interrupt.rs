@@ -8,6 +8,7 @@ use super::phase::Phase;
 use super::policy::Reaction;
 use super::reason::{Cause, DrainReason};
 use super::record::Boot;
+use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::time::Timestamp;
 
@@ -100,7 +101,7 @@ impl Node {
     pub(crate) fn on_interruption_cancelled(&mut self, source: Source, now: Timestamp) {
         self.leaving.ignored.remove(&source);
         let cause = source.cause();
-        if self.leaving_record().is_none_or(|r| r.of(cause).is_none()) {
+        if self.leaving_record().is_none_or(|r| r.of(cause).is_none()) || fault::is(Fault::NeverUndoes) {
             return;
         }
         self.drop_reasons("cancelled", |c| c == cause);

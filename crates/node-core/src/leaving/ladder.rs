@@ -26,16 +26,11 @@ impl Node {
     pub(crate) fn rungs(&self) -> Vec<Rung> {
         let group = self.leaving_record().and_then(|r| r.facts.as_ref()).and_then(|f| f.group.as_ref());
         let mut rungs = Vec::new();
-        match self.ruling() {
-            Some(DrainReason::ScaleIn { hook, .. }) => {
-                let waits = hook.is_some() && self.leaving_record().is_some_and(|r| !r.hook_over);
-                rungs.extend(waits.then_some(Rung::Hook));
-                rungs.push(Rung::Taken);
-            }
-            Some(reason) if reason.ending() == Ending::LetGo => rungs.extend([Rung::LetGo, Rung::Taken]),
-            Some(reason) if reason.ending() == Ending::Taken => rungs.push(Rung::Taken),
-            _ => {}
-        }
+        let ending = self.ruling().map(DrainReason::ending);
+        rungs.extend((ending == Some(Ending::LetGo)).then_some(Rung::LetGo));
+        // Whatever rules, an empty host need not keep its group waiting.
+        rungs.extend(self.standing_hook().map(|_| Rung::Hook));
+        rungs.extend(matches!(ending, Some(Ending::LetGo | Ending::Taken)).then_some(Rung::Taken));
         if group.is_some_and(|g| !g.terminate_suspended && !g.terminating) {
             rungs.extend([Rung::Group, Rung::Unhealthy]);
         }
@@ -64,6 +59,20 @@ impl Node {
             self.climb(why, now);
             return None;
         }
+        // What an earlier request may yet bring about is waited for; nothing more is asked without a reason.
+        if !self.must_drain(now) {
+            return None;
+        }
+        let call = self.rung_call(&ladder, now)?;
+        self.change_leaving(|leaving| {
+            if let Some(ladder) = &mut leaving.ladder {
+                ladder.unanswered = ladder.unanswered.saturating_add(1);
+            }
+        });
+        Some(call)
+    }
+
+    fn rung_call(&mut self, ladder: &Ladder, now: Timestamp) -> Option<Command> {
         match ladder.rung {
             Rung::Taken => None,
             Rung::LetGo => {
@@ -84,6 +93,13 @@ impl Node {
         }
     }
 
+    /// The host may be about to end by what this node has asked for: too late to take work, or anything, back.
+    pub(crate) fn may_be_ending(&self, now: Timestamp) -> bool {
+        let Some(ladder) = self.leaving_record().and_then(|r| r.ladder.as_ref()) else { return false };
+        let asked = ladder.accepted || ladder.unanswered > 0;
+        asked && self.rung_ends_at().is_none_or(|at| at > now)
+    }
+
     /// A group is asked about before each try: the last one may have worked unseen, and shrinking it twice would be wrong.
     fn lacks_facts(&self) -> bool {
         let ladder = self.leaving_record().and_then(|r| r.ladder.as_ref());
@@ -92,7 +108,10 @@ impl Node {
     }
 
     fn stand_on(&mut self, rung: Rung, rounds: u32, now: Timestamp) -> Ladder {
-        let ladder = Ladder { rung, since: now, tries: 0, accepted: false, rounds };
+        let before =
+            self.leaving_record().and_then(|r| r.ladder.as_ref()).filter(|l| l.rounds == rounds && !l.accepted);
+        let unanswered = before.map_or(0, |l| l.unanswered);
+        let ladder = Ladder { rung, since: now, tries: 0, accepted: false, rounds, unanswered };
         self.change_leaving(|leaving| leaving.ladder = Some(ladder.clone()));
         self.leaving.call.restart();
         self.announce(Happening::Rung, format!("ending this host: {rung}"));
@@ -103,10 +122,12 @@ impl Node {
     fn rung_ends_at(&self) -> Option<Timestamp> {
         let ladder = self.leaving_record().and_then(|r| r.ladder.as_ref())?;
         let after = self.survived_after();
+        // The clock may have been set while no process ran.
+        let since = ladder.since.max(self.started_at);
         match ladder.rung {
-            Rung::Taken => Some(self.deadline().map_or(ladder.since, |d| d.at.max(ladder.since)).after(after)),
-            _ if ladder.accepted => Some(ladder.since.after(after)),
-            _ => Some(ladder.since.after(self.policy.leaving.rung_patience)),
+            Rung::Taken => Some(self.deadline().map_or(since, |d| d.at.max(since)).after(after)),
+            _ if ladder.accepted => Some(since.after(after)),
+            _ => Some(since.after(self.policy.leaving.rung_patience)),
         }
     }
 
@@ -140,9 +161,11 @@ impl Node {
             Err(failure) => {
                 self.call_failed(call_of(rung), &failure, now);
                 let tries = ladder.tries + 1;
+                let clear = !matches!(failure, ApiFailure::Unavailable(_));
                 self.change_leaving(|leaving| {
                     if let Some(ladder) = &mut leaving.ladder {
                         ladder.tries = tries;
+                        ladder.unanswered = ladder.unanswered.saturating_sub(u32::from(clear));
                     }
                 });
                 // Asked again with the group's facts as they are then.

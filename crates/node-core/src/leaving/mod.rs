@@ -49,7 +49,6 @@ pub use warn::{LEAD_ENV, LEAD_LABEL, SIGNAL_ENV, SIGNAL_LABEL};
 use asking::Asking;
 use idle::WorkWatch;
 
-use crate::fault::{self, Fault};
 use crate::node::Node;
 use crate::time::Timestamp;
 
@@ -63,6 +62,8 @@ pub(crate) struct Leaving {
     zero_counts: u32,
     /// ECS will not set this instance DRAINING; deregistration closes the intake instead.
     drain_refused: bool,
+    /// It was not clear already what state ECS holds this instance in when it was last asked to set one.
+    doubted: bool,
     note: Option<String>,
     work: WorkWatch,
     preflight: Asking,
@@ -76,6 +77,7 @@ pub(crate) struct Leaving {
     ignored: BTreeSet<Source>,
     published: Option<Deadline>,
     boot: Option<Boot>,
+    early_orders: Vec<Order>,
     counters: BTreeMap<Happening, u64>,
 }
 
@@ -83,9 +85,6 @@ impl Node {
     /// Takes every step of leaving that is due.
     pub(crate) fn leave(&mut self, now: Timestamp) {
         self.leaving.looked_at = now;
-        if fault::is(Fault::LeavesEarly) && self.phase() == Phase::Active && self.live_tasks() > 3 {
-            self.enter(Phase::Terminating, "fault", now);
-        }
         self.find_ailments(now);
         self.outlive(now);
         self.wish(now);
@@ -93,6 +92,7 @@ impl Node {
         self.warn(now);
         self.cut_off(now);
         self.mind_withheld(now);
+        self.turn_back(now);
         self.publish_deadline();
         self.beat(now);
         self.protect(now);

@@ -81,6 +81,29 @@ pub enum Happening {
 }
 
 impl Happening {
+    pub const ALL: [Self; 20] = [
+        Self::Phase,
+        Self::Drain,
+        Self::Undone,
+        Self::Ignored,
+        Self::Survived,
+        Self::Held,
+        Self::Released,
+        Self::WorkWaits,
+        Self::Stays,
+        Self::Warned,
+        Self::CutOff,
+        Self::Withheld,
+        Self::Unwithheld,
+        Self::Rung,
+        Self::RungFailed,
+        Self::Rejoined,
+        Self::HookLost,
+        Self::HookCompleted,
+        Self::Protected,
+        Self::Unprotected,
+    ];
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -43,9 +43,15 @@ impl Node {
 
     fn plan_drain(&self, terminate: bool, deadline: Option<Timestamp>, now: Timestamp, plan: &mut Plan) {
         plan.deadline = deadline;
-        if self.phase() != Phase::Active {
-            plan.doubts.push(format!("the node is {} already: {}", self.phase(), self.why(now)));
+        match self.phase() {
+            Phase::Active => {}
+            Phase::Booting | Phase::Registering => {
+                plan.doubts.push("it has not joined yet: ECS places nothing here".to_owned());
+            }
+            phase => plan.doubts.push(format!("the node is {phase} already")),
         }
+        let others = self.standing().map(|s| &s.reason).filter(|r| !matches!(r, DrainReason::Operator { .. }));
+        plan.doubts.extend(others.map(|reason| format!("this stands, too, and the stronger reason rules: {reason}")));
         plan.steps.push("set this container instance DRAINING, so that ECS places nothing here".to_owned());
         let jobs = plan.jobs.len();
         plan.steps.push(match (jobs, deadline) {

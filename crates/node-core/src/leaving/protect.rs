@@ -23,6 +23,8 @@ impl Node {
             fault::is(Fault::StaysProtected) || (self.live_tasks() > 0 || held) && self.phase() != Phase::Terminating;
         if self.leaving.protected != Some(wanted) && self.leaving.protect.ready(now) {
             self.leaving.protect.begin();
+            // Until the answer comes it may be either.
+            self.leaving.protected = None;
             self.commands.push_back(Command::Protect(wanted));
         }
     }

@@ -17,6 +17,8 @@ pub struct LeavingRecord {
     pub boot: Option<Boot>,
     /// What the last preflight found out.
     pub facts: Option<Facts>,
+    /// ECS was asked to set this host's state, and has not answered: it may hold it for either.
+    pub state_unclear: bool,
     /// The life-cycle hook waits no longer.
     pub hook_over: bool,
     /// How far the host's end is.
@@ -60,6 +62,9 @@ pub struct Ladder {
     pub accepted: bool,
     /// How often every rung was tried in vain.
     pub rounds: u32,
+    /// Requests to end the host that got no clear answer: they may have been heard.
+    #[serde(default)]
+    pub unanswered: u32,
 }
 
 impl LeavingRecord {

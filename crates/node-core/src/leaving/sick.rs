@@ -71,10 +71,14 @@ impl Node {
         self.docker_sick_at().into_iter().chain(self.acs_sick_at()).min()
     }
 
-    /// When the jobs under a dead Docker are given up.
+    /// When the jobs under a dead Docker are given up. Where a sick host never recovers, its Docker may, and go down again.
     pub(crate) fn docker_dead_at(&self) -> Option<Timestamp> {
         let sick = self.leaving_record().and_then(|r| r.of(Cause::Sick(Ailment::DockerDown)))?;
+        let down_since = self.leaving.docker_down_since?;
         let policy = &self.policy.leaving;
+        if !policy.recovers {
+            return Some(down_since.after(policy.docker_dead_after?));
+        }
         let more = policy.docker_dead_after?.saturating_sub(policy.docker_down_after.unwrap_or_default());
         Some(sick.since.after(more))
     }

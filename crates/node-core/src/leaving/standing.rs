@@ -117,23 +117,42 @@ impl Node {
             && self.ending() != Ending::Stay
     }
 
-    /// Back to work from the last phase, where that can still be done: nothing in the world has begun to end the host.
+    /// Out of the last phase, where that can still be done: back to work, or to the drain that the reasons left ask for.
     pub(crate) fn come_back(&mut self, why: &str, now: Timestamp) {
-        let ended = self.leaving_record().and_then(|r| r.ladder.as_ref()).is_some_and(|l| l.accepted);
-        if self.phase() != Phase::Terminating || self.must_drain(now) || ended {
+        if self.phase() != Phase::Terminating || self.may_be_ending(now) {
             return;
         }
-        self.change_leaving(|leaving| {
-            leaving.ladder = None;
-            leaving.reasons.retain(|s| !s.over);
-        });
-        if self.record.as_ref().is_some_and(|r| r.container_instance.is_some()) {
-            self.enter(Phase::Active, why, now);
-        } else {
-            self.enter(Phase::Registering, why, now);
-            self.start_registering();
+        let joined = self.record.as_ref().is_some_and(|r| r.container_instance.is_some());
+        let drains = self.must_drain(now);
+        if drains && !joined && self.ending() != Ending::Stay {
+            return;
         }
-        self.announce(Happening::Rejoined, why.to_owned());
+        let to = match (joined, drains) {
+            (false, _) => Phase::Registering,
+            (true, true) => Phase::Draining,
+            (true, false) => Phase::Active,
+        };
+        self.home.turned_away.clear();
+        self.enter(to, why, now);
+        self.rejoin();
+        if !drains {
+            self.announce(Happening::Rejoined, why.to_owned());
+        }
+    }
+
+    /// The last phase is left again when it turns out to be wrong: no reason stands any more, the one that rules wants a host
+    /// that stays, or work is left here that must be reported first.
+    pub(crate) fn turn_back(&mut self, now: Timestamp) {
+        if self.phase() != Phase::Terminating {
+            return;
+        }
+        if !self.must_drain(now) {
+            self.come_back("no reason to leave stands any more", now);
+        } else if self.ending() == Ending::Stay {
+            self.come_back("drained, and to stay", now);
+        } else if self.waits_for_work(now) {
+            self.come_back("there is still something to report", now);
+        }
     }
 
     /// Work has come. A wish that rests on there being none is taken back; under any other reason it runs to its end.

@@ -25,6 +25,8 @@ pub const LEAD_LABEL: &str = "batch-node-agent.interruption-lead-seconds";
 
 /// Docker could not be reached: the warning is tried again this soon.
 const WARN_AGAIN: Duration = Duration::from_secs(1);
+/// The adapter's name for an answer that did not come in time.
+const TIMED_OUT: &str = "DockerTimeoutError";
 
 /// What a container asked for. Its signal, and how long before the end; `None`: at once.
 pub(crate) fn asked(spec: &ContainerSpec, policy: &LeavingPolicy) -> Option<(Signal, Option<Duration>)> {
@@ -46,7 +48,8 @@ fn labels(config: Option<&str>) -> Option<serde_json::Map<String, serde_json::Va
 }
 
 fn may_be_warned(state: &ContainerState) -> bool {
-    state.stage == Stage::Running && !state.warned && state.op != Some(Op::Stop)
+    let had_one = state.warned || state.warning.is_some();
+    state.stage == Stage::Running && !had_one && state.op != Some(Op::Stop)
 }
 
 impl Node {
@@ -97,7 +100,8 @@ impl Node {
             .collect()
     }
 
-    /// Warns each container once for an interruption. What is written down before a crash may be lost in it, never repeated.
+    /// Warns each container once for an interruption; again if Docker did not answer or a crash came between: a warning too many
+    /// does less harm than none.
     pub(crate) fn warn(&mut self, now: Timestamp) {
         if self.deadline().is_none() {
             self.forget_warnings();
@@ -111,7 +115,7 @@ impl Node {
         for (_, arn, i, signal) in due {
             let Some(state) = self.tasks.get_mut(&arn).and_then(|t| t.record.containers.get_mut(i)) else { continue };
             let Some(id) = state.docker_id.clone() else { continue };
-            state.warned = !fault::is(Fault::WarnsOften);
+            state.warning = Some(state.signalled);
             state.signalled = true;
             let name = state.docker_name.clone();
             self.save_task(&arn);
@@ -122,11 +126,12 @@ impl Node {
 
     /// The next interruption warns again.
     fn forget_warnings(&mut self) {
-        let warned = self.tasks.values().filter(|t| t.record.containers.iter().any(|c| c.warned));
+        let had_one = |c: &ContainerState| c.warned || c.warning.is_some();
+        let warned = self.tasks.values().filter(|t| t.record.containers.iter().any(had_one));
         let warned: Vec<_> = warned.map(|t| t.record.arn().clone()).collect();
         for arn in warned {
             if let Some(task) = self.tasks.get_mut(&arn) {
-                task.record.containers.iter_mut().for_each(|c| c.warned = false);
+                task.record.containers.iter_mut().for_each(|c| (c.warned, c.warning) = (false, None));
             }
             self.save_task(&arn);
         }
@@ -135,17 +140,20 @@ impl Node {
     pub(crate) fn on_signalled(&mut self, name: &DockerName, result: Result<(), OpFailure>, now: Timestamp) {
         let Some((arn, i)) = self.names.get(name).cloned() else { return };
         let Some(state) = self.tasks.get_mut(&arn).and_then(|t| t.record.containers.get_mut(i)) else { return };
+        let Some(before) = state.warning.take() else { return };
         match result {
-            Ok(()) => return,
-            Err(OpFailure::Unreachable(_)) => {
-                state.warned = false;
-                state.signalled = false;
-                self.leaving.warn_again_at = Some(now.after(WARN_AGAIN));
+            Ok(()) => state.warned = !fault::is(Fault::WarnsOften),
+            // It may have been heard.
+            Err(OpFailure::Unreachable(_)) => self.leaving.warn_again_at = Some(now.after(WARN_AGAIN)),
+            Err(OpFailure::Refused { name: TIMED_OUT, .. }) => self.leaving.warn_again_at = Some(now.after(WARN_AGAIN)),
+            // It did not run any more: what it exits with is its own.
+            Err(OpFailure::Refused { .. } | OpFailure::Missing) => {
+                state.warned = true;
+                state.signalled = before;
             }
-            // It does not run any more, or never did: what it exits with is its own.
-            Err(OpFailure::Refused { .. } | OpFailure::Missing) => state.signalled = false,
         }
-        self.save_task(&arn);
+        self.settle_task(&arn, now);
+        self.touch(&arn);
     }
 
     /// At the deadline: ends what still runs, at once.

@@ -20,7 +20,11 @@ impl Node {
         let stuck = self.stuck();
         match self.phase() {
             Phase::Booting => "finding out which instance and cluster this is".to_owned(),
-            Phase::Registering => format!("registering with ECS{because}"),
+            Phase::Registering => {
+                let error = self.session.register_error.as_ref();
+                let error = error.map_or_else(String::new, |error| format!("; {error}"));
+                format!("registering with ECS{because}{error}")
+            }
             Phase::Active => self.why_active(live, now),
             Phase::Draining if self.waits_for_work(now) => {
                 format!("waiting for {live} task(s) to end and be reported{because}{stuck}")
@@ -56,10 +60,11 @@ impl Node {
         if left.is_zero() {
             let work = &self.leaving.work;
             let unsure = self.leaving.preflight.error.as_ref();
-            return match (&work.waiting, unsure) {
-                (Some(waiting), _) => format!("idle for {idle} s, but {}", waiting_text(waiting)),
-                (None, Some(error)) => format!("idle for {idle} s; {error}"),
-                (None, None) => format!("idle for {idle} s, making sure that it may leave"),
+            return match (&work.waiting, unsure, record.and_then(|r| r.stays.as_ref())) {
+                (Some(waiting), _, _) => format!("idle for {idle} s, but {}", waiting_text(waiting)),
+                (None, Some(error), _) => format!("idle for {idle} s; {error}"),
+                (None, None, Some(why)) => format!("idle for {idle} s, but {why}; asks again now"),
+                (None, None, None) => format!("idle for {idle} s, making sure that it may leave"),
             };
         }
         format!("idle for {idle} s, drains in {} s{coming}", left.as_secs())
@@ -79,7 +84,8 @@ impl Node {
     }
 
     fn stuck(&self) -> String {
-        let stuck = self.leaving.note.as_ref().or(self.leaving.call.error.as_ref());
+        let leaving = &self.leaving;
+        let stuck = leaving.note.as_ref().or(leaving.call.error.as_ref()).or(leaving.preflight.error.as_ref());
         stuck.map_or_else(String::new, |e| format!("; {e}"))
     }
 

@@ -17,26 +17,33 @@ use crate::time::Timestamp;
 const KILLED: [ExitCode; 2] = [ExitCode(137), ExitCode(143)];
 
 impl Node {
-    /// Judges the containers of a task that have just ended.
+    /// Judges a task whose containers have just ended, or of which more has become known.
     pub(crate) fn withhold(&mut self, arn: &TaskArn) {
-        if self.policy.leaving.retries == Retries::Report || !self.host_is_lost() {
+        if self.policy.leaving.retries == Retries::Report {
             return;
         }
-        let shutdown = self.standing().any(|s| s.reason.cause() == Cause::Shutdown);
-        let Some(task) = self.tasks.get_mut(arn) else { return };
-        let record = &mut task.record;
-        if record.stop_wanted || !record.live() || record.withheld() {
+        let lost = self.host_is_lost();
+        let shutdown = self.standing().find(|s| s.reason.cause() == Cause::Shutdown).map(|s| s.since);
+        let Some(record) = self.tasks.get_mut(arn).map(|task| &mut task.record) else { return };
+        if !record.live() || record.stop_wanted && !record.withheld() {
             return;
         }
-        let cut_off = record.cut_off_at.is_some();
-        let mut any = false;
-        for state in record.containers.iter_mut().filter(|c| ended_by_us(c, cut_off, shutdown)) {
-            state.withheld = true;
-            any = true;
+        let cut_off_at = record.cut_off_at;
+        let by_host = record.ended_by(|c| ended_by_host(c, cut_off_at, shutdown));
+        let (before, after) = (record.withheld(), by_host.filter(|_| lost));
+        for (i, state) in record.containers.iter_mut().enumerate() {
+            state.withheld = after == Some(i);
         }
-        if any {
-            let text = "its exit code is not reported, so that ECS names the end of the host".to_owned();
-            self.announce_of(Happening::Withheld, text, Some(arn.clone()));
+        match (before, after.is_some()) {
+            (false, true) => {
+                let text = "its exit code is not reported, so that ECS names the end of the host".to_owned();
+                self.announce_of(Happening::Withheld, text, Some(arn.clone()));
+            }
+            (true, false) => {
+                let text = "it ended by itself: its exit code is reported".to_owned();
+                self.announce_of(Happening::Unwithheld, text, Some(arn.clone()));
+            }
+            _ => {}
         }
     }
 
@@ -80,6 +87,16 @@ impl Node {
 }
 
 impl TaskRecord {
+    /// The container whose end brought the task's about, if the host was to blame: the essential one that ended first, or what
+    /// kept that one from running at all.
+    fn ended_by(&self, host: impl Fn(&ContainerState) -> bool) -> Option<usize> {
+        let all = self.spec.containers.iter().zip(&self.containers).enumerate();
+        let ended = all.filter(|(_, (spec, state))| spec.essential && state.stage == Stage::Stopped);
+        let (first, (_, state)) = ended.min_by_key(|(_, (_, state))| state.finished_at)?;
+        let instead = || self.containers.iter().position(&host).filter(|_| state.started_at.is_none());
+        if host(state) { Some(first) } else { instead() }
+    }
+
     /// Its failure is kept from ECS.
     #[must_use]
     pub fn withheld(&self) -> bool {
@@ -87,10 +104,16 @@ impl TaskRecord {
     }
 }
 
-fn ended_by_us(state: &ContainerState, cut_off: bool, shutdown: bool) -> bool {
+/// It failed, and by what the end of the host did to it.
+fn ended_by_host(state: &ContainerState, cut_off_at: Option<Timestamp>, shutdown: Option<Timestamp>) -> bool {
     let success = state.exit_code == Some(ExitCode(0)) && !fault::is(Fault::WithholdsSuccess);
     let failed = state.stage == Stage::Stopped && !success;
     let of_memory = state.reason.as_ref().is_some_and(|why| why.starts_with("OutOfMemoryError"));
-    let by_shutdown = shutdown && state.exit_code.is_some_and(|code| KILLED.contains(&code));
-    failed && !of_memory && (state.signalled || cut_off || by_shutdown)
+    let since = |then: Option<Timestamp>| then.is_some_and(|then| state.finished_at.is_none_or(|at| at >= then));
+    // One that never ran may bear such a code, too: for what it depended on.
+    let as_killed = state.started_at.is_some() && state.exit_code.is_some_and(|code| KILLED.contains(&code));
+    let by_shutdown = as_killed && since(shutdown);
+    let killed = since(cut_off_at);
+    let touched = (state.signalled || killed) && !fault::is(Fault::ReportsKilled) || fault::is(Fault::WithholdsOwn);
+    failed && !of_memory && (touched || by_shutdown)
 }

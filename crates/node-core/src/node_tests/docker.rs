@@ -70,3 +70,19 @@ fn what_a_task_needs_and_does_not_get_is_its_own_reason() {
     let change = submitted(&commands).unwrap();
     assert_eq!((change.reason.as_str(), change.containers[0].reason.as_deref()), ("Fetching secret data: no", None));
 }
+
+#[test]
+fn containers_of_another_agent_are_counted_and_left_alone() {
+    let mut hand = Hand::active(policy());
+    let (_, own) = hand.running("t1");
+    let strange = |running| (DockerName::new("ecs-other-1-web-0a1b2c3d4e"), seen(running));
+    let list = |running| vec![(own.clone(), seen(Running::Running)), strange(running)];
+    hand.node.handle(Event::DockerUp(list(Running::Running)), hand.now);
+    let told: Vec<_> = std::iter::from_fn(|| hand.node.next_command()).collect();
+    assert!(told.contains(&Command::Notice(Notice::Strangers { containers: 1 })), "{told:?}");
+    assert!(told.iter().all(|c| matches!(c, Command::Notice(_))), "nothing is done about it: {told:?}");
+    assert_eq!(hand.node.status(hand.now).strangers, 1);
+    assert_eq!(hand.on(Event::Observed(strange(Running::Running).0, strange(Running::Exited(None)).1)), []);
+    hand.on(Event::DockerUp(list(Running::Exited(Some(ExitCode(0))))));
+    assert_eq!(hand.node.status(hand.now).strangers, 0, "only what runs uses anything");
+}

@@ -80,7 +80,11 @@ fn an_unreported_stop_keeps_the_node_alive() {
 #[test]
 fn a_restarted_node_goes_on_leaving_once_it_is_identified() {
     let mut record = Hand::active(policy()).node.record;
-    record.as_mut().unwrap().phase = Phase::Terminating;
+    if let Some(record) = &mut record {
+        (record.phase, record.container_instance) = (Phase::Terminating, None);
+        let reason = DrainReason::IdleFor(Duration::from_secs(60));
+        record.leaving.reasons = vec![Standing { reason, since: Timestamp(1), over: false }];
+    }
     let mut hand = Hand::restored(policy(), Saved { node: record, tasks: Vec::new() });
     assert_eq!(hand.on(Event::DockerUp(Vec::new())), []);
     let commands = hand.on(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") });

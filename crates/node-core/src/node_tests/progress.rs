@@ -161,3 +161,32 @@ fn a_dependency_that_failed_fails_the_one_that_waits() {
     assert_eq!(main.exit_code, Some(ExitCode(143)));
     assert!(main.reason.as_deref().unwrap().contains("init"), "{main:?}");
 }
+
+#[test]
+fn a_jitter_keeps_containers_longer_each_its_own_while_and_the_same_after_a_restart() {
+    let jitter = Duration::from_secs(1000);
+    let mut hand = Hand::active(policy());
+    hand.node = hand.node.spreading_removals(jitter);
+    let waits: Vec<Duration> = ["t1", "t2", "t3"].map(|id| hand.removed_after(id)).to_vec();
+    assert!(
+        waits.iter().all(|wait| (policy().cleanup_wait..=policy().cleanup_wait + jitter).contains(wait)),
+        "{waits:?}"
+    );
+    assert!(waits[0] != waits[1] && waits[1] != waits[2], "{waits:?}");
+    let mut again = Hand::active(policy());
+    again.node = again.node.spreading_removals(jitter);
+    assert_eq!(again.removed_after("t1"), waits[0]);
+}
+
+impl Hand {
+    /// How long after its end a job's container is removed.
+    fn removed_after(&mut self, id: &str) -> Duration {
+        let (spec, name) = self.running(id);
+        self.exits(&name, 0);
+        self.on(Event::Submitted(spec.arn, Ok(())));
+        let ended = self.now;
+        while !has(&self.next_due(), |c| matches!(c, Command::Remove { .. })) {}
+        self.on(Event::Removed(name, Ok(())));
+        self.now.since(ended)
+    }
+}

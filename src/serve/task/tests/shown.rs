@@ -38,7 +38,7 @@ async fn ecs(tags: Vec<(&'static str, Value)>) -> aws_sdk_ecs::Client {
 }
 
 fn path(rest: &str) -> String {
-    format!("{}{rest}", EndpointId::derive(&TaskArn::new(TASK), &ContainerName::new("default")))
+    format!("{}{rest}", EndpointId::derive(&KEY, &TaskArn::new(TASK), &ContainerName::new("default")))
 }
 
 #[tokio::test]

@@ -105,6 +105,16 @@ fn a_hook_is_kept_waiting_while_jobs_finish_and_completed_at_the_end() {
 }
 
 #[test]
+fn a_hook_is_completed_whatever_stronger_reason_stands() {
+    let mut hand = Hand::active(with(|p| p.check_first = false));
+    hand.spot_in(120);
+    hand.deregister();
+    assert!(hand.why().contains("waiting to be taken"), "{}", hand.why());
+    let commands = hand.on(Event::Interruption(Interruption::ScaleIn { hook: Some(hook()) }));
+    assert!(has(&commands, |c| *c == Command::CompleteHook(hook())), "{commands:?}");
+}
+
+#[test]
 fn a_hook_that_no_longer_waits_is_told_loudly() {
     let mut hand = Hand::active(fleet());
     hand.running("t1");
@@ -165,4 +175,21 @@ fn work_that_slips_in_under_an_interruption_runs_to_its_end_and_the_drain_stands
     let commands = hand.run(&spec("t1"));
     assert!(has(&commands, |c| matches!(c, Command::Pull { .. })));
     assert_eq!(hand.phase(), Phase::Draining);
+}
+
+#[test]
+fn what_was_survived_is_not_taken_up_again_when_it_is_told_again() {
+    let mut hand = Hand::active(with(|p| p.check_first = false));
+    let at = hand.now.after(2 * MINUTE);
+    let told = || Event::Interruption(Interruption::Spot { action: SpotAction::Hibernate, at });
+    hand.on(told());
+    hand.deregister();
+    hand.until(|c| matches!(c, Command::Register { .. }));
+    hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci2"))));
+    assert_eq!((hand.phase(), hand.count(Happening::Survived)), (Phase::Active, 1));
+    for _ in 0..5 {
+        hand.on(told());
+        hand.pass(Duration::from_secs(5));
+    }
+    assert_eq!((hand.count(Happening::Drain), hand.count(Happening::Survived)), (1, 1));
 }

@@ -46,6 +46,15 @@ fn refused_everywhere_it_climbs_to_powering_off() {
 }
 
 #[test]
+fn a_group_that_cannot_be_looked_up_is_why_the_host_is_still_there() {
+    let mut hand = Hand::active(fleet());
+    hand.on(Event::Order(Order::Drain { terminate: true, deadline: None }));
+    hand.deregister();
+    hand.on(Event::Preflight(Err(denied())));
+    assert!(hand.why().contains("the Auto Scaling group cannot be looked up: "), "{}", hand.why());
+}
+
+#[test]
 fn unreachable_apis_are_given_up_in_bounded_time_and_begun_again() {
     let mut hand = Hand::active(fleet());
     hand.drains_idle(group(1, 3));
@@ -165,4 +174,127 @@ fn a_host_that_may_not_set_itself_draining_closes_its_intake_by_deregistering() 
         }
     }
     assert_eq!(hand.phase(), Phase::Idle, "{}", hand.why());
+    hand.zero();
+    hand.pass(Duration::from_secs(3));
+    assert_eq!(hand.zero(), [Command::Deregister]);
+}
+
+#[test]
+fn an_instance_that_ecs_no_longer_knows_is_left_at_once() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(group(0, 3));
+    let gone = || ApiFailure::Gone("container instance not found".into());
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Err(gone())));
+    hand.until(|c| *c == Command::Count);
+    hand.on(Event::Counted(Err(gone())));
+    assert_eq!(hand.phase(), Phase::Deregistering);
+}
+
+#[test]
+fn a_drain_whose_answer_was_lost_is_undone_at_ecs_too() {
+    let mut hand = Hand::active(fleet());
+    hand.spot_in(120);
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Err(down())));
+    let mut hand = hand.crashes(fleet());
+    hand.identified();
+    hand.on(Event::DockerUp(Vec::new()));
+    hand.on(Event::InterruptionCancelled(Source::Spot));
+    let commands = hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci"))));
+    assert!(has(&commands, |c| *c == Command::SetInstanceState(InstanceState::Active)), "{commands:?}");
+}
+
+/// A node in its last phase that waits to be taken, with a task whose failure it keeps back.
+fn withholding(policy: Policy) -> Hand {
+    let mut hand = Hand::active(policy);
+    hand.on(Event::HostBooted { id: "b1".into(), at: Timestamp(1) });
+    let (_, name) = hand.running_with("t1", &[(SIGNAL_ENV, "default")]);
+    hand.spot_in(120);
+    hand.on(Event::Signalled(name.clone(), Ok(())));
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+    hand.exits(&name, 143);
+    assert_eq!(hand.phase(), Phase::Terminating);
+    hand
+}
+
+#[test]
+fn what_must_be_reported_after_all_is_reported_before_the_host_is_ended() {
+    let hand = withholding(with(|p| p.max_jobs = Some(1)));
+    let mut hand = hand.crashes(with(|p| p.max_jobs = Some(1)));
+    hand.node
+        .record
+        .as_mut()
+        .unwrap()
+        .leaving
+        .reasons
+        .insert(0, Standing { reason: DrainReason::JobsDone(1), since: Timestamp(1), over: false });
+    hand.on(Event::HostBooted { id: "b2".into(), at: hand.now });
+    let mut commands = hand.identified();
+    assert_eq!(hand.phase(), Phase::Draining, "the boot has ended the interruption, and a wish is left");
+    assert!(submitted(&commands).is_some(), "{commands:?}");
+    commands.extend(hand.on(Event::DockerUp(Vec::new())));
+    commands.extend(hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci")))));
+    assert!(has(&commands, |c| matches!(c, Command::Connect { .. })), "{commands:?}");
+    assert!(!has(&commands, |c| matches!(c, Command::Terminate | Command::Deregister)), "{commands:?}");
+}
+
+#[test]
+fn a_drained_host_that_is_to_stay_is_not_ended_when_a_shutdown_is_taken_back() {
+    let mut hand = Hand::active(fleet());
+    hand.on(Event::Order(Order::Drain { terminate: false, deadline: None }));
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+    hand.on(Event::Interruption(Interruption::Shutdown { deadline: None }));
+    hand.on(Event::Preflight(Ok(Facts::default())));
+    assert_eq!(hand.phase(), Phase::Terminating);
+    hand.on(Event::InterruptionCancelled(Source::Shutdown));
+    assert_eq!(hand.phase(), Phase::Draining);
+    for _ in 0..50 {
+        assert!(!has(&hand.next_due(), |c| *c == Command::Terminate), "{}", hand.why());
+    }
+    assert!(hand.why().contains("the operator said drain"), "{}", hand.why());
+}
+
+#[test]
+fn a_process_that_began_in_the_last_phase_joins_again_when_it_comes_back() {
+    let hand = withholding(fleet());
+    let mut hand = hand.crashes(fleet());
+    hand.identified();
+    let commands = hand.on(Event::InterruptionCancelled(Source::Spot));
+    assert!(has(&commands, |c| matches!(c, Command::Register { previous: Some(_) })), "{commands:?}");
+    let mut hand = withholding(fleet());
+    hand.on(Event::SessionClosed(CloseCause::Clean));
+    let commands = hand.on(Event::InterruptionCancelled(Source::Spot));
+    assert!(has(&commands, |c| matches!(c, Command::Connect { .. })), "{commands:?}");
+}
+
+#[test]
+fn work_that_comes_in_the_last_phase_is_not_accepted() {
+    let mut hand = withholding(fleet());
+    let commands = hand.run(&spec("t2"));
+    assert!(!has(&commands, |c| matches!(c, Command::Ack { .. } | Command::Pull { .. })), "{commands:?}");
+    hand.on(Event::InterruptionCancelled(Source::Spot));
+    let commands = hand.run(&spec("t2"));
+    assert!(has(&commands, |c| matches!(c, Command::Ack { .. })), "sent again, it is: {commands:?}");
+}
+
+#[test]
+fn a_registration_under_way_when_the_end_begins_brings_no_work() {
+    let mut hand = Hand::active(fleet());
+    hand.on(Event::SessionClosed(CloseCause::Inactive("by hand".into())));
+    assert!(hand.node.record.as_ref().unwrap().container_instance.is_none());
+    hand.node.record.as_mut().unwrap().phase = Phase::Terminating;
+    hand.node.record.as_mut().unwrap().leaving.reasons =
+        vec![Standing { reason: DrainReason::JobsDone(1), since: Timestamp(1), over: false }];
+    let commands = hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci2"))));
+    assert!(!has(&commands, |c| matches!(c, Command::Connect { .. })), "{commands:?}");
+}
+
+#[test]
+fn a_clock_that_was_set_between_two_processes_ends_no_wait() {
+    let mut hand = Hand::active(with(|p| p.refused = Refused::Rejoin));
+    hand.drains_idle(group(1, 3));
+    hand.deregister();
+    hand.now = hand.now.after(24 * 60 * MINUTE);
+    let mut hand = hand.crashes(with(|p| p.refused = Refused::Rejoin));
+    hand.identified();
+    assert_eq!((hand.phase(), hand.count(Happening::RungFailed)), (Phase::Terminating, 0), "{}", hand.why());
 }

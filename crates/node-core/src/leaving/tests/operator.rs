@@ -24,6 +24,15 @@ fn a_hold_beats_idleness_even_in_the_middle_of_a_drain_and_a_release_undoes_it()
 }
 
 #[test]
+fn an_order_that_comes_before_the_host_is_known_is_followed_once_it_is() {
+    let mut hand = Hand::restored(fleet(), Saved::default());
+    hand.on(Event::Order(Order::Hold { why: "looking at it".into() }));
+    hand.identified();
+    assert_eq!((hand.leaving().hold.as_deref(), hand.count(Happening::Held)), (Some("looking at it"), 1));
+    assert!(hand.node.record.as_ref().unwrap().leaving.hold.is_some());
+}
+
+#[test]
 fn a_hold_never_beats_the_world_or_an_order() {
     let mut hand = Hand::active(fleet());
     hand.on(Event::Order(Order::Hold { why: String::new() }));
@@ -39,9 +48,24 @@ fn a_hold_never_beats_the_world_or_an_order() {
 fn a_hold_calls_back_a_host_that_is_deregistered_but_not_yet_ended() {
     let mut hand = Hand::active(fleet());
     hand.drains_idle(group(0, 2));
-    hand.deregister();
+    assert_eq!(hand.deregister(), [Command::TerminateInGroup { decrement: true }]);
     let commands = hand.on(Event::Order(Order::Hold { why: String::new() }));
+    assert_eq!((commands, hand.phase()), (Vec::new(), Phase::Terminating), "its end is being asked for");
+    let commands = hand.on(Event::EndTried(Rung::Group, Err(denied())));
     assert!(has(&commands, |c| matches!(c, Command::Register { .. })), "{commands:?}");
+}
+
+#[test]
+fn a_host_whose_end_was_asked_for_takes_no_work_until_it_is_clear_that_it_lives_on() {
+    let mut hand = Hand::active(fleet());
+    hand.on(Event::Order(Order::Drain { terminate: true, deadline: None }));
+    hand.deregister();
+    assert_eq!(hand.on(Event::Preflight(Ok(Facts::default()))), [Command::Terminate]);
+    hand.on(Event::Terminated(Err(down())));
+    hand.on(Event::Order(Order::Cancel));
+    assert_eq!(hand.phase(), Phase::Terminating, "the request may have been heard");
+    let asked = hand.until(|c| matches!(c, Command::Terminate | Command::Register { .. }));
+    assert!(matches!(asked, Command::Register { .. }), "and it is not asked for again");
 }
 
 #[test]
@@ -64,6 +88,35 @@ fn an_ordered_termination_asks_nobody_for_work_and_leaves_at_min_size_by_replace
     assert_eq!(commands, [Command::SetInstanceState(InstanceState::Draining)]);
     assert_eq!(hand.deregister(), [Command::Preflight]);
     assert_eq!(hand.on(Event::Preflight(Ok(group(2, 2)))), [Command::TerminateInGroup { decrement: false }]);
+}
+
+#[test]
+fn what_no_kill_has_ended_is_not_left_behind_once_the_interruption_is_over() {
+    let mut hand = Hand::active(with(|p| (p.spot, p.max_jobs) = (Reaction::DrainWithDeadline, Some(1))));
+    hand.running("t1");
+    hand.on(Event::Preflight(Ok(Facts::default())));
+    hand.spot_in(120);
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+    hand.until(|c| matches!(c, Command::Stop { grace_secs: 0, .. }));
+    hand.on(Event::InterruptionCancelled(Source::Spot));
+    for _ in 0..100 {
+        let commands = hand.next_due();
+        assert!(!has(&commands, |c| matches!(c, Command::Terminate | Command::Deregister)), "{}", hand.why());
+    }
+}
+
+#[test]
+fn a_protection_whose_answer_was_lost_is_lifted_all_the_same() {
+    let mut hand = Hand::active(with(|p| p.protect_while_busy = true));
+    hand.on(Event::Protected(false, Ok(())));
+    let (spec, name) = hand.running("t1");
+    hand.on(Event::Protected(true, Err(down())));
+    hand.exits(&name, 0);
+    let mut commands = hand.on(Event::Submitted(spec.arn, Ok(())));
+    while !has(&commands, |c| matches!(c, Command::Protect(_))) {
+        commands = hand.next_due();
+    }
+    assert!(has(&commands, |c| *c == Command::Protect(false)), "{commands:?}");
 }
 
 #[test]

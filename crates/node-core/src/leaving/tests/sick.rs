@@ -71,3 +71,18 @@ fn without_a_session_for_long_the_host_is_sick_until_there_is_one() {
     hand.on(Event::SessionOpened);
     assert_eq!(hand.phase(), Phase::Active);
 }
+
+#[test]
+fn a_docker_that_came_back_is_not_dead_even_where_the_host_stays_sick() {
+    let mut hand = Hand::active(with(|p| p.recovers = false));
+    hand.running("t1");
+    hand.on(Event::DockerDown("no socket".into()));
+    hand.pass(6 * MINUTE);
+    let runs = || Event::DockerUp(vec![(spec("t1").docker_name(&spec("t1").containers[0]), seen(Running::Running))]);
+    hand.on(runs());
+    hand.pass(120 * MINUTE);
+    hand.on(Event::DockerDown("no socket".into()));
+    hand.pass(MINUTE);
+    hand.on(runs());
+    assert_eq!((hand.phase(), hand.count(Happening::CutOff)), (Phase::Draining, 0));
+}

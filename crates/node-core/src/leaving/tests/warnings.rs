@@ -35,16 +35,23 @@ fn a_label_asks_like_a_variable_and_a_lead_waits_until_the_end_is_near() {
 }
 
 #[test]
-fn a_warning_that_docker_did_not_take_is_sent_again_and_a_crash_does_not_repeat_one() {
+fn a_warning_that_docker_did_not_confirm_is_sent_again_even_after_a_crash_and_a_confirmed_one_never() {
     let mut hand = Hand::active(fleet());
     let (_, name) = hand.running_with("t1", &[(SIGNAL_ENV, "default")]);
     assert!(signal(&hand.spot_in(120)).is_some());
-    hand.on(Event::Signalled(name.clone(), Err(OpFailure::Unreachable("gone".into()))));
-    hand.until(|c| matches!(c, Command::Signal { .. }));
+    let late = OpFailure::Refused { name: "DockerTimeoutError", text: "30 s".into() };
+    for failure in [OpFailure::Unreachable("gone".into()), late] {
+        hand.on(Event::Signalled(name.clone(), Err(failure)));
+        hand.until(|c| matches!(c, Command::Signal { .. }));
+    }
+    let here = || Event::DockerUp(vec![(name.clone(), seen(Running::Running))]);
     let mut hand = hand.crashes(fleet());
     hand.identified();
-    let commands = hand.on(Event::DockerUp(vec![(name, seen(Running::Running))]));
-    assert_eq!(signal(&commands), None);
+    assert!(signal(&hand.on(here())).is_some(), "nobody knows whether it was sent");
+    hand.on(Event::Signalled(name.clone(), Ok(())));
+    let mut hand = hand.crashes(fleet());
+    hand.identified();
+    assert_eq!(signal(&hand.on(here())), None);
 }
 
 #[test]

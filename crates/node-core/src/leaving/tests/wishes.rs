@@ -163,3 +163,12 @@ fn a_clock_set_back_does_not_put_a_wish_off() {
     hand.identified();
     assert_eq!(hand.phase(), Phase::Draining, "{}", hand.why());
 }
+
+#[test]
+fn a_host_that_asks_once_more_still_says_why_it_has_stayed() {
+    let mut hand = Hand::active(fleet());
+    hand.drains_idle(group(2, 2));
+    assert!(hand.why().contains("MinSize"), "{}", hand.why());
+    hand.until(|c| *c == Command::LookForWork);
+    assert!(hand.why().contains("MinSize"), "{}", hand.why());
+}

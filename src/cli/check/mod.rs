@@ -1,0 +1,58 @@
+//! `batch-node-agent check`: is this host, or this image, fit to run Batch's jobs?
+
+mod render;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::check::{self, Context, Report, Settings, Status};
+use crate::exit::ExitStatus;
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The configuration file [default: /etc/batch-node-agent/config.toml, if it exists]
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Print the report as JSON; docs/check.md names its fields
+    #[arg(long, global = true)]
+    json: bool,
+    /// Check an image that is being built: no role, no instance metadata and no compute environment are needed
+    #[arg(long)]
+    bake: bool,
+    /// With --bake: a container image that must be in Docker already; may be repeated
+    #[arg(long = "image", value_name = "NAME", requires = "bake")]
+    images: Vec<String>,
+    /// Print the reference of all checks, the table of docs/check.md, instead
+    #[arg(long, hide = true)]
+    docs: bool,
+}
+
+/// Exits with 1 if anything fails; a warning does not.
+pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitStatus> {
+    if args.docs {
+        print(&check::markdown())?;
+        return Ok(ExitStatus::Clean);
+    }
+    let settings = Settings::read(args.config.as_deref());
+    let report = check::run(Context::new(settings, args.bake, args.images)).await;
+    show(&report, args.json)
+}
+
+fn show(report: &Report, json: bool) -> anyhow::Result<ExitStatus> {
+    let text = match json {
+        true => format!("{}\n", serde_json::to_string_pretty(report)?),
+        false => {
+            let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+            render::render(report, colours)
+        }
+    };
+    print(&text)?;
+    Ok(if report.status == Status::Failure { ExitStatus::Failed } else { ExitStatus::Clean })
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("the report cannot be printed")
+}
