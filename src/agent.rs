@@ -39,8 +39,8 @@ use crate::serve::credentials::CredentialStore;
 use crate::serve::endpoint::Reach;
 use crate::serve::task::Place;
 use crate::store::{self, Store, StoreError};
-pub(crate) use registration::offer;
 use identify::Cloud;
+pub(crate) use registration::offer;
 
 /// Events taken in one turn: enough that a burst shares a commit, few enough that an operator's question is not kept waiting.
 const BUDGET: usize = 256;
