@@ -12,8 +12,9 @@ test:   ## All tests; installs what they need
 sim:    ## The simulated world of node-sim; SEEDS=100000, or ARGS="--replay SEED"
 	@scripts/sim.sh --seeds $(or $(SEEDS),5000) $(ARGS)
 
-lint:   ## clippy and shellcheck, warnings denied
+lint:   ## clippy, shellcheck and Packer's validate, warnings denied
 	@scripts/lint-scripts.sh
+	@scripts/lint-packer.sh
 	@scripts/lint.sh
 
 fmt:    ## Format the Rust sources
@@ -28,6 +29,9 @@ fuzz:   ## A minute of fuzzing the frames of ACS; FOR=600 for ten
 package: ## .deb and .rpm of a release build, with a list of what is in it; ARGS="--target aarch64-unknown-linux-gnu"
 	@scripts/package.sh $(ARGS)
 
+bake:   ## The AMI's recipe in a container, which is then booted and runs a job
+	@scripts/bake.sh
+
 deny:   ## Licences, banned and doubled crates, sources
 	@scripts/deny.sh
 
@@ -41,4 +45,4 @@ clean:  ## Everything that was built or made by tests and demo; what was install
 	@cargo clean
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim lint fmt docs fuzz package deny reproducible bench clean
+.PHONY: help demo test sim lint fmt docs fuzz package bake deny reproducible bench clean

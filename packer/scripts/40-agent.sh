@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The agent's package. Nothing is started here, so no identity comes to be. The service starts at boot only where the compute
-# environment is known; else user data says it, and `systemctl enable --now batch-node-agent`.
+# The agent's package. Nothing is started here, so no identity comes to be. At boot the service starts nothing until somebody has
+# said the compute environment: it is baked in, or user data says it.
 set -euo pipefail
 # shellcheck source=packer/files/lib.sh
 . /var/tmp/bake/files/lib.sh
@@ -15,12 +15,14 @@ esac
 install_packages "${packages[0]}"
 batch-node-agent --version
 
-# The package may have enabled it, and then it would start before user data has said for whom.
-systemctl disable -q batch-node-agent.service
 if [ -n "${COMPUTE_ENVIRONMENT:-}" ]; then
   # User data may add a proxy's password to it.
   install -m 600 /dev/null "$ENVIRONMENT"
   printf 'BATCH_NODE_AGENT_COMPUTE_ENVIRONMENT=%s\n' "$COMPUTE_ENVIRONMENT" >"$ENVIRONMENT"
-  systemctl enable -q batch-node-agent.service
 fi
-systemctl enable -q batch-node-agent-poweroff.path
+# Left by amazon-ecs-agent; the agent reads it, and would not start if it might not.
+if [ -e /etc/ecs/ecs.config ]; then
+  chgrp batch-node-agent /etc/ecs/ecs.config
+  chmod g+r /etc/ecs/ecs.config
+fi
+systemctl enable -q batch-node-agent.service batch-node-agent-poweroff.path

@@ -3,7 +3,7 @@
 # program that they call is a stub which tells its arguments. That these programs do what they are asked is not shown.
 # Sourced by scripts/bake.sh.
 
-readonly STUBS="apt-get batch-node-agent cloud-init curl dkms dnf docker dpkg dpkg-query journalctl nvidia-ctk rpm systemctl uname"
+readonly STUBS="apt-get batch-node-agent chgrp cloud-init curl dkms dnf docker dpkg dpkg-query journalctl nvidia-ctk rpm systemctl uname"
 
 # dispatch SYSTEM VERSION ARCHITECTURE FORBIDDEN: runs all steps, and compares what they call with expected/SYSTEM.
 dispatch() {
@@ -19,9 +19,10 @@ dispatch() {
     --env "IMAGES=123456789012.dkr.ecr.us-east-1.amazonaws.com/job:1 busybox" --env COMPUTE_ENVIRONMENT=production \
     "$(scripts/root.sh debian)" bash -eu <<'EOF' >"$folder/log" 2>&1 || { tail -n 20 "$folder/log" >&2; die "the steps fail on $system"; }
 cp --remove-destination /dispatch/os-release /etc/os-release
-mkdir -p /var/tmp/bake/packages /etc/sysconfig /etc/batch-node-agent /var/lib/amazon/ssm/i-1 /etc/ssh
+mkdir -p /var/tmp/bake/packages /etc/sysconfig /etc/batch-node-agent /var/lib/amazon/ssm/i-1 /etc/ssh /etc/ecs
 cp -r /packer/files /var/tmp/bake/
-touch /var/tmp/bake/packages/batch-node-agent-1-1.x86_64.rpm /var/tmp/bake/packages/batch-node-agent_1_arm64.deb /etc/ssh/ssh_host_rsa_key
+touch /var/tmp/bake/packages/batch-node-agent-1-1.x86_64.rpm /var/tmp/bake/packages/batch-node-agent_1_arm64.deb /etc/ssh/ssh_host_rsa_key \
+  /etc/ecs/ecs.config
 # What Amazon's package of Docker brings.
 echo 'OPTIONS="--default-ulimit nofile=32768:65536"' >/etc/sysconfig/docker
 for step in /packer/scripts/[1-9]*.sh; do
