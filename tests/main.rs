@@ -13,6 +13,8 @@ mod bad_input;
 #[cfg(test)]
 mod boto3;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod container_policies;
