@@ -12,5 +12,5 @@ fi
 systemctl enable batch-node-agent-poweroff.path
 if [ -n "${COMPUTE_ENVIRONMENT:-}" ]; then
   printf 'BATCH_NODE_AGENT_COMPUTE_ENVIRONMENT=%s\n' "$COMPUTE_ENVIRONMENT" >/etc/batch-node-agent/environment
-  systemctl enable batch-node-agent.service batch-node-agent-shutdown.service
+  systemctl enable batch-node-agent.service
 fi

@@ -73,7 +73,7 @@ impl Agent {
     /// Watches the metadata service and the disks, until the agent stops.
     pub(super) fn watch_host(&self, cloud: Arc<Cloud>) {
         let (events, stop) = (self.events.clone(), self.stop.clone());
-        let every = self.config.notice_interval;
+        let newest = self.newest.subscribe();
         let clock = self.clock;
         self.work.spawn(stop.run_until_cancelled_owned(async move {
             let mut rng = Rng::new(uuid::Uuid::new_v4().as_u64_pair().0);
@@ -83,13 +83,15 @@ impl Agent {
                     // The loop is gone only when the agent stops.
                     let _ = events.send(event).await;
                 }
+                let every = newest.borrow().notice_interval;
                 tokio::time::sleep(every + rng.between(Duration::ZERO, JITTER.min(every))).await;
             }
         }));
         let (events, stop, docker) = (self.events.clone(), self.stop.clone(), self.docker.clone());
-        let (full, data_dir) = (self.config.disk_full, self.config.data_dir.clone());
+        let (newest, data_dir) = (self.newest.subscribe(), self.config.data_dir.clone());
         self.work.spawn(stop.run_until_cancelled_owned(async move {
             loop {
+                let full = newest.borrow().disk_full;
                 for event in disks(&docker, data_dir.clone(), full).await {
                     let _ = events.send(event).await;
                 }

@@ -17,6 +17,9 @@ pub(crate) struct ConfigArgs {
     /// Print the reference of all keys, docs/configuration.md, instead
     #[arg(long)]
     docs: bool,
+    /// Only check: say nothing unless something is wrong
+    #[arg(long, conflicts_with = "docs")]
+    quiet: bool,
 }
 
 pub(crate) fn run(args: ConfigArgs) -> ExitStatus {
@@ -26,7 +29,7 @@ pub(crate) fn run(args: ConfigArgs) -> ExitStatus {
     match config::explain(args.config.as_deref(), config::environment()) {
         Ok((config, settings)) => {
             config.remarks.iter().for_each(|remark| eprintln!("batch-node-agent: warning: {remark}"));
-            print(&render(&settings))
+            if args.quiet { ExitStatus::Clean } else { print(&render(&settings)) }
         }
         Err(error) => {
             eprintln!("batch-node-agent: {error}");

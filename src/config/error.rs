@@ -9,6 +9,14 @@ pub(crate) struct ConfigError {
     pub(super) problems: Vec<Problem>,
 }
 
+impl ConfigError {
+    /// For a log.
+    pub(crate) fn in_one_line(&self) -> String {
+        let problems: Vec<String> = self.problems.iter().map(ToString::to_string).collect();
+        problems.join("; ")
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.problems.len() {

@@ -9,6 +9,7 @@ mod error;
 mod foreign;
 mod go;
 mod keys;
+mod reload;
 mod source;
 mod value;
 
@@ -20,6 +21,7 @@ use node_core::{ClusterRef, ImagePolicy, LeavingPolicy, Mebibytes, PullBehavior}
 
 pub(crate) use docs::markdown;
 pub(crate) use error::ConfigError;
+pub(crate) use reload::{Changes, Settings, begin};
 
 use crate::docker::{ContainerLimits, HostRegistries, ImageLimits};
 use crate::host::gpu::GpuChoice;
@@ -135,15 +137,8 @@ pub(crate) struct Effective {
     pub(crate) origin: String,
 }
 
-/// Reads the file (`path`, else [`DEFAULT_PATH`] if it exists) and the environment.
-pub(crate) fn load(
-    path: Option<&Path>,
-    environment: impl Iterator<Item = (String, String)>,
-) -> Result<Config, ConfigError> {
-    explain(path, environment).map(|(config, _)| config)
-}
-
-/// As [`load`], and tells of each key what it is and where it was set.
+/// Reads the file (`path`, else [`DEFAULT_PATH`] if it exists) and the environment, and tells of each key what it is and where
+/// it was set.
 pub(crate) fn explain(
     path: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
