@@ -22,12 +22,11 @@ fn the_units_are_sound_and_close_what_they_can() {
     }
     let after = host.property("After");
     assert!(after.contains("docker.service") && !after.contains("cloud-final.service"), "{after}");
-    host.systemctl("enable");
-    assert_eq!(host.run("systemctl is-enabled batch-node-agent-poweroff.path"), "enabled");
 
     // The order to power off, as the agent gives it.
-    host.run("systemctl start batch-node-agent-poweroff.path");
-    host.run("install --directory --owner batch-node-agent /run/batch-node-agent");
+    let plane = Plane::for_hosts();
+    host.configure(&plane, &plane.run_instance(), &[]);
+    host.systemctl("enable --now");
     host.run("runuser --user batch-node-agent -- touch /run/batch-node-agent/poweroff");
     host.is_down();
 }
