@@ -58,7 +58,7 @@ impl Host {
             "image_pull_behavior = 'prefer-cached'",
             "memory = 4096",
         ];
-        self.write(CONFIG, &[&usual, lines].concat().join("\n"));
+        self.write(CONFIG, &[&usual[..], lines].concat().join("\n"));
         let environment = [
             ("AWS_ENDPOINT_URL", plane.endpoint.as_str()),
             ("AWS_EC2_METADATA_SERVICE_ENDPOINT", instance.imds.as_deref().unwrap()),
