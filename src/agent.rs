@@ -1,8 +1,9 @@
 //! The agent's loop: gather events, hand them to the core, make what it wants saved durable, carry out its commands.
 //!
 //! The loop owns the core and decides nothing; it never waits for the outside world except for the disk. In each turn, by
-//! priority: 1 the order to stop, 2 the order to read the configuration again, 3 an operator's question, 4 events (at most [`BUDGET`] of them), 5 the core's timer. Then one
-//! commit makes the whole turn durable, and only after it the turn's commands go out.
+//! priority: 1 the order to stop, 2 the order to read the configuration again, 3 an operator's question, 4 events (at most
+//! [`BUDGET`] of them), 5 the core's timer. Then one commit makes the whole turn durable, and only after it the turn's
+//! commands go out.
 
 mod carry;
 mod endpoint;
@@ -245,10 +246,10 @@ impl Agent {
         }
     }
 
-    /// It is ready when its record is open, the operator can ask, and Docker has been asked, whatever it said: that AWS or
-    /// Docker is slow is no failure of this process.
+    /// It is ready when its record is open, the operator can ask, and Docker has been asked, whatever it said, or says nothing:
+    /// that AWS or Docker is slow is no failure of this process.
     fn tell_systemd(&mut self, knows_docker: bool) {
-        if knows_docker {
+        if knows_docker || self.systemd.is_late() {
             self.systemd.ready();
         }
         if self.systemd.turned() {

@@ -7,6 +7,8 @@ use sd_notify::NotifyState;
 
 /// A pause between two texts for `systemctl status`: it is read by people.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
+/// systemd, and whoever has said `systemctl start`, waits no longer than this for a Docker that does not answer.
+const LATE: Duration = Duration::from_secs(30);
 /// Longer than an hour is as good as never.
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -15,6 +17,7 @@ pub(crate) struct Systemd {
     /// Half of what systemd waits (`WatchdogSec=`).
     ping_every: Option<Duration>,
     pinged: Instant,
+    begun: Instant,
     ready: bool,
     status: String,
     status_at: Option<Instant>,
@@ -29,6 +32,7 @@ impl Systemd {
             listens: std::env::var_os("NOTIFY_SOCKET").is_some(),
             ping_every: sd_notify::watchdog_enabled().map(|limit| limit / 2),
             pinged: Instant::now(),
+            begun: Instant::now(),
             ready: false,
             status: String::new(),
             status_at: None,
@@ -40,7 +44,8 @@ impl Systemd {
     pub(crate) fn due_in(&self) -> Duration {
         let ping = self.ping_every.map(|every| every.saturating_sub(self.pinged.elapsed()));
         let status = self.stale.then(|| self.status_pause());
-        [ping, status].into_iter().flatten().min().unwrap_or(NEVER)
+        let ready = (self.listens && !self.ready).then(|| LATE.saturating_sub(self.begun.elapsed()));
+        [ping, status, ready].into_iter().flatten().min().unwrap_or(NEVER)
     }
 
     /// To be called by the loop itself and by nothing else: what pings while the loop hangs guards nothing.
@@ -49,6 +54,11 @@ impl Systemd {
             self.pinged = Instant::now();
             self.tell(&[NotifyState::Watchdog]);
         }
+    }
+
+    /// It should have been ready by now.
+    pub(crate) fn is_late(&self) -> bool {
+        !self.ready && self.begun.elapsed() >= LATE
     }
 
     pub(crate) fn ready(&mut self) {
@@ -107,7 +117,7 @@ mod tests {
     use super::*;
 
     fn under_systemd(watchdog: Option<Duration>) -> Systemd {
-        Systemd { listens: true, ping_every: watchdog, ..Systemd::new() }
+        Systemd { listens: true, ping_every: watchdog, ready: true, ..Systemd::new() }
     }
 
     #[test]
@@ -115,6 +125,17 @@ mod tests {
         let mut nobody = Systemd { listens: false, ping_every: None, ..Systemd::new() };
         assert!(!nobody.turned());
         assert_eq!(nobody.due_in(), NEVER);
+    }
+
+    #[test]
+    fn a_docker_that_says_nothing_does_not_hold_up_the_start() {
+        let mut systemd = Systemd { ready: false, ..under_systemd(None) };
+        assert!(!systemd.is_late() && systemd.due_in() <= LATE);
+        systemd.begun = Instant::now().checked_sub(LATE).unwrap();
+        assert!(systemd.is_late());
+        systemd.ready();
+        assert!(!systemd.is_late());
+        assert_eq!(systemd.due_in(), NEVER);
     }
 
     #[test]
