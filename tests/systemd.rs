@@ -152,7 +152,7 @@ fn jobs_run_on_through_restarts_a_kill_and_an_upgrade() {
     // A package replaces the file; the new one here says so.
     host.run(
         "cd /usr/bin && cp batch-node-agent second && \
-         printf '#!/bin/sh\necho the second version\nexec /usr/bin/second \"$@\"\n' >new && \
+         printf '#!/bin/sh\necho the second version >&2\nexec /usr/bin/second \"$@\"\n' >new && \
          chmod 755 new && mv new batch-node-agent",
     );
     assert_eq!(host.property("MainPID"), pid, "the first one runs on until it is started anew");

@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn live_keys_are_keys() {
         for name in LIVE {
-            assert!(keys().any(|key| key.name == name), "{name}");
+            assert!(keys().any(|key| key.name == *name), "{name}");
         }
     }
 

@@ -70,7 +70,7 @@ impl Host {
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {
-        self.run(&format!("cat >{path} <<'END'\n{text}\nEND"));
+        self.run(&format!("mkdir -p $(dirname {path}); cat >{path} <<'END'\n{text}\nEND"));
     }
 
     pub(crate) fn try_run(&self, script: &str) -> Output {
@@ -133,7 +133,9 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let journal = self.try_run("journalctl --no-pager --output short-precise --lines 300");
+            let journal = self.try_run(
+                "journalctl --no-pager --output short-precise --lines 120 _PID=1 + _SYSTEMD_UNIT=batch-node-agent.service",
+            );
             eprintln!("--- {}\n{}", self.name, String::from_utf8_lossy(&journal.stdout));
         }
         drop(Command::new("docker").args(["rm", "--force", "--volumes", &self.name]).output());
