@@ -72,15 +72,17 @@ fn has_started(plane: &Plane, host: &Host) -> String {
     assert!(host.run(&format!("grep CapBnd /proc/{pid}/status")).ends_with("0000000000001400"));
     assert!(host.run("ip address show lo").contains("169.254.170.2"));
 
-    let job = plane.shell("hello", "while :; do sleep 0.05; done");
+    plane.define_with_work("work", Path::new("/srv/work"));
+    let job = plane.shell("work", &waiting(0));
     plane.job_in(&job, "RUNNING");
     eventually("what the container uses, out of its control groups", || {
         let container = host.status()?["tasks"][0]["containers"][0].take();
         (container["cpu_percent"].is_number() && container["memory_mib"].is_number()).then_some(())
     });
     host.property_with("StatusText", |text| text.ends_with("; 1 job"));
-    plane.batch("terminatejob", &serde_json::json!({"jobId": job, "reason": "enough"}));
-    plane.job_in(&job, "FAILED");
+    host.run("touch /srv/work/go");
+    plane.job_in(&job, "SUCCEEDED");
+    host.line(&["reported STOPPED"]);
     let journal = host.journal();
     assert!(!journal.contains(" WARN ") && !journal.contains(" ERROR "), "{journal}");
     pid
