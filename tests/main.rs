@@ -57,4 +57,6 @@ mod sigv4;
 #[cfg(test)]
 mod status;
 #[cfg(test)]
+mod systemd;
+#[cfg(test)]
 mod telemetry;
