@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tests: documentation examples, unit tests, and tests/ against real Docker and the embedded plane with the real AWS
-# CLI and boto3, 5,000 fresh worlds of the simulation; then the demo, whole and interrupted. Installs what it needs. Arguments go to the test runner.
+# CLI and boto3, 5,000 fresh worlds of the simulation; then the demo, whole and interrupted; then the AMI's recipe. Installs what it needs. Arguments go to the test runner.
 #   scripts/test.sh                 everything
 #   scripts/test.sh -p node-core    one package, with no setup and no demo
 set -euo pipefail
@@ -20,6 +20,7 @@ main() {
   scripts/sim.sh
   run_tests --workspace
   scripts/test-demo.sh
+  scripts/bake.sh
 }
 
 # With the virtual environment first in PATH, `aws` and `python3` are the pinned ones.

@@ -4,7 +4,7 @@
 readonly CLOUD=batch-node-agent-bake:cloud RECIPE=batch-node-agent.recipe
 readonly CLOUD_PACKAGES="systemd systemd-sysv dbus procps kmod iproute2 sudo openssh-server cloud-init unattended-upgrades rsyslog"
 # cloud-init is to ask nobody but the seed that it is given.
-readonly CLOUD_CONFIG='{ datasource_list: [ NoCloud ], locale: C.UTF-8 }'
+readonly CLOUD_CONFIG='{ datasource_list: [ NoCloud ], locale: C.UTF-8, no_ssh_fingerprints: true, ssh: { emit_keys_to_console: false } }'
 
 # Makes its image, unless it is there as it would be made.
 ensure_cloud() {

@@ -83,8 +83,8 @@ die_of_host() {
   {
     docker_cli logs --tail 20 "$name-plane"
     on_host systemctl --failed --no-legend
-    on_host cat /var/log/cloud-init-output.log
-    on_host journalctl --no-pager --lines 60
+    on_host tail -n 20 /var/log/cloud-init-output.log
+    on_host journalctl --no-pager --lines 60 --unit 'batch-node-agent*' --unit docker.service
   } >&2 || true
   die "$@"
 }
