@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes docs/configuration.md, and its table into README.md, from the agent's own table of settings.
+# Writes docs/configuration.md, its table into README.md, and the tables of docs/check.md, from the agent's own lists.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,3 +14,5 @@ awk '
   /<!-- config:begin -->/ { inside = 1; printf "%s", table }
 ' docs/configuration.md README.md >README.md.new
 mv README.md.new README.md
+target/debug/batch-node-agent check --docs docs/check.md >docs/check.md.new
+mv docs/check.md.new docs/check.md

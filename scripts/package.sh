@@ -7,14 +7,14 @@
 #                                         the same for x86_64, where this machine's glibc is too new
 #   scripts/package.sh --binary PATH      of a binary that is built already
 # Further options, with --binary: --generator PATH (the same program for this machine, if it is not that one),
-# --version VERSION, --out FOLDER, and --fast, which packs little.
+# --version VERSION, --out FOLDER, --only deb|rpm, and --fast, which packs little.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 . packaging/build.sh
 . packaging/layout.sh
 
-binary='' generator='' target='' version='' out=target/package fast=no
+binary='' generator='' target='' version='' out=target/package fast=no only=''
 
 main() {
   options "$@"
@@ -31,8 +31,8 @@ main() {
   trap 'rm -rf "$work"' EXIT
   stripped "$binary" "$work/binary"
   scripts/sbom.py --target "$target" --version "$version" --notices >"$work/notices"
-  make_deb
-  make_rpm
+  [ "$only" = rpm ] || make_deb
+  [ "$only" = deb ] || make_rpm
   scripts/sbom.py --target "$target" --version "$version" >"$out/batch-node-agent-$version.$(rpm_arch).cdx.json"
   say "made $out/batch-node-agent-$version.$(rpm_arch).cdx.json"
 }
@@ -41,7 +41,7 @@ options() {
   while [ $# -gt 0 ]; do
     case "$1" in
       --fast) fast=yes; shift; continue ;;
-      --binary | --generator | --target | --version | --out) [ $# -ge 2 ] || die "$1 needs a value" ;;
+      --binary | --generator | --target | --version | --out | --only) [ $# -ge 2 ] || die "$1 needs a value" ;;
       *) die "there is no option $1: see the head of this script" ;;
     esac
     case "$1" in
@@ -50,6 +50,7 @@ options() {
       --target) target=$2 ;;
       --version) version=$2 ;;
       --out) out=$2 ;;
+      --only) only=$2 ;;
     esac
     shift 2
   done

@@ -15,6 +15,7 @@ main() {
   scripts/setup.sh test
   docker_answers || die "Docker answers root only: run this with sudo -E, or join the group docker"
   scripts/image.sh busybox
+  scripts/root.sh host >/dev/null
   cargo test --workspace --doc --quiet
   scripts/sim.sh
   run_tests --workspace

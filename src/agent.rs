@@ -1,8 +1,9 @@
 //! The agent's loop: gather events, hand them to the core, make what it wants saved durable, carry out its commands.
 //!
 //! The loop owns the core and decides nothing; it never waits for the outside world except for the disk. In each turn, by
-//! priority: 1 the order to stop, 2 an operator's question, 3 events (at most [`BUDGET`] of them), 4 the core's timer. Then one
-//! commit makes the whole turn durable, and only after it the turn's commands go out.
+//! priority: 1 the order to stop, 2 the order to read the configuration again, 3 an operator's question, 4 events (at most
+//! [`BUDGET`] of them), 5 the core's timer. Then one commit makes the whole turn durable, and only after it the turn's
+//! commands go out.
 
 mod carry;
 mod endpoint;
@@ -14,6 +15,7 @@ mod notice;
 mod orders;
 mod pull;
 mod registration;
+mod reload;
 mod roles;
 mod status;
 mod telemetry;
@@ -24,11 +26,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use node_core::{Command, Deadline, EndpointKey, Event, Node, Policy, Save, Timestamp};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::cli::Overrides;
+use crate::config::{Config, Settings};
 use crate::docker::Docker;
 use crate::docker::registry::Registries;
 use crate::exit::ExitStatus;
@@ -39,8 +42,9 @@ use crate::serve::credentials::CredentialStore;
 use crate::serve::endpoint::Reach;
 use crate::serve::task::Place;
 use crate::store::{self, Store, StoreError};
-pub(crate) use registration::offer;
+use crate::systemd::Systemd;
 use identify::Cloud;
+pub(crate) use registration::offer;
 
 /// Events taken in one turn: enough that a burst shares a commit, few enough that an operator's question is not kept waiting.
 const BUDGET: usize = 256;
@@ -86,8 +90,25 @@ impl Clock {
     }
 }
 
+/// What the agent begins with.
+pub(crate) struct Beginning {
+    pub(crate) config: Config,
+    pub(crate) settings: Settings,
+    pub(crate) overrides: Overrides,
+    pub(crate) stop: CancellationToken,
+    /// The order to read the configuration again.
+    pub(crate) reload: Arc<Notify>,
+}
+
 pub(crate) struct Agent {
     config: Arc<Config>,
+    settings: Settings,
+    overrides: Overrides,
+    /// For what goes on beside the loop.
+    newest: watch::Sender<Arc<Config>>,
+    /// Why the configuration as it is written now is not in force.
+    unread: Option<String>,
+    systemd: Systemd,
     node: Node,
     clock: Clock,
     store: Arc<Store>,
@@ -123,7 +144,8 @@ pub(crate) struct Agent {
 }
 
 /// Runs the agent until it is stopped or has no reason to go on.
-pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitStatus, AgentError> {
+pub(crate) async fn run(beginning: Beginning) -> Result<ExitStatus, AgentError> {
+    let Beginning { config, settings, overrides, stop, reload } = beginning;
     let config = Arc::new(config);
     let admin = Admin::bind(&config.admin_socket)?;
     if let Some(why) = other_agent::in_the_way(config.task_endpoint).await {
@@ -169,7 +191,12 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
         ordered: Vec::new(),
         listeners: tell::Listeners::start(&config),
         deadline: None,
+        newest: watch::Sender::new(Arc::clone(&config)),
         config,
+        settings,
+        overrides,
+        unread: None,
+        systemd: Systemd::new(),
     };
     agent.expect_credentials();
     // What a former process wrote down: the core says it again where it still holds.
@@ -179,7 +206,8 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<ExitS
     let watching = tokio::spawn(crate::docker::watch(agent.docker.clone(), agent.events.clone(), stop.clone()));
     let duties = Duties { docker: agent.docker.clone(), data_dir: agent.config.data_dir.clone(), stop: stop.clone() };
     agent.work.spawn(agent.guard.clone().watch(duties));
-    let exit = agent.turn(inbox, asked).await;
+    let exit = agent.turn(inbox, asked, &reload).await;
+    agent.systemd.stopping();
     stop.cancel();
     agent.work.close();
     endpoint::close(claim, &agent.node).await;
@@ -206,7 +234,12 @@ fn policy(config: &Config) -> Policy {
 
 impl Agent {
     /// The loop. Ends with the exit status once it is told to stop, or the core says so.
-    async fn turn(&mut self, mut inbox: mpsc::Receiver<Event>, mut asked: mpsc::Receiver<AdminRequest>) -> ExitStatus {
+    async fn turn(
+        &mut self,
+        mut inbox: mpsc::Receiver<Event>,
+        mut asked: mpsc::Receiver<AdminRequest>,
+        reload: &Notify,
+    ) -> ExitStatus {
         let mut batch = Vec::with_capacity(BUDGET);
         let stop = self.stop.clone();
         let (identified, mut identity) = mpsc::channel(1);
@@ -218,16 +251,18 @@ impl Agent {
         let config = Arc::clone(&self.config);
         self.work.spawn(identify::run(config, known, identified, self.events.clone(), stop.clone()));
         loop {
-            let due = self.due_in();
+            let due = self.due_in().min(self.systemd.due_in());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return ExitStatus::Clean,
+                () = reload.notified() => self.reload(),
                 Some(question) = asked.recv() => self.answer(question),
                 Some(cloud) = identity.recv() => self.identified(cloud),
                 _ = inbox.recv_many(&mut batch, BUDGET) => {}
                 () = tokio::time::sleep(due) => {}
             }
             let now = self.clock.now();
+            let knows_docker = batch.iter().any(|event| matches!(event, Event::DockerUp(_) | Event::DockerDown(_)));
             for event in batch.drain(..) {
                 // A Docker that starts writes rules of its own.
                 if matches!(event, Event::DockerUp(_)) {
@@ -241,6 +276,19 @@ impl Agent {
             if let Some(exit) = self.exit {
                 return exit;
             }
+            self.tell_systemd(knows_docker);
+        }
+    }
+
+    /// It is ready when its record is open, the operator can ask, and Docker has been asked, whatever it said, or says nothing:
+    /// that AWS or Docker is slow is no failure of this process.
+    fn tell_systemd(&mut self, knows_docker: bool) {
+        if knows_docker || self.systemd.is_late() {
+            self.systemd.ready();
+        }
+        if self.systemd.turned() {
+            let text = self.in_short();
+            self.systemd.status(text);
         }
     }
 
@@ -275,8 +323,10 @@ impl Agent {
     }
 
     /// Tries until it is done, for without it nothing may be acknowledged or reported. `false`: stopped meanwhile.
-    async fn commit(&self, saves: Arc<[Save]>) -> bool {
+    async fn commit(&mut self, saves: Arc<[Save]>) -> bool {
         loop {
+            // A restart does not mend a disk.
+            self.systemd.alive();
             let (store, batch) = (Arc::clone(&self.store), Arc::clone(&saves));
             match tokio::task::spawn_blocking(move || store.commit(&batch)).await {
                 Ok(Ok(())) => return true,

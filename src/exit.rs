@@ -1,4 +1,4 @@
-//! The exit codes of every command, which the systemd unit honours (`Restart=on-failure`, `RestartPreventExitStatus=5`).
+//! The exit codes of every command, which the systemd unit honours (`Restart=on-failure`, `RestartPreventExitStatus=2 5`).
 //!
 //! 1 and 5 mean what they mean to amazon-ecs-agent's supervisor (agent/sighandlers/exitcodes), so that tooling written for
 //! it reads this agent's codes right.

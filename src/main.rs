@@ -17,6 +17,7 @@ mod net;
 mod secrets;
 mod serve;
 mod store;
+mod systemd;
 
 fn main() -> std::process::ExitCode {
     cli::main().into()

@@ -13,6 +13,8 @@ mod bad_input;
 #[cfg(test)]
 mod boto3;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod container_policies;
@@ -54,5 +56,7 @@ mod signals;
 mod sigv4;
 #[cfg(test)]
 mod status;
+#[cfg(test)]
+mod systemd;
 #[cfg(test)]
 mod telemetry;

@@ -60,7 +60,7 @@ impl Drop for OtherAgent {
 /// Writes files over the machine's own for this namespace alone.
 fn overlay(folder: &str, top: &Path) {
     let [upper, work] = ["upper", "work"].map(|name| top.join(folder.replace('/', "-")).join(name));
-    [&upper, &work].map(|dir| std::fs::create_dir_all(dir).unwrap());
+    [&upper, &work].into_iter().for_each(|dir| std::fs::create_dir_all(dir).unwrap());
     let options = format!("lowerdir={folder},upperdir={},workdir={}", upper.display(), work.display());
     let mounted = Command::new("mount").args(["-t", "overlay", "-o", &options, "overlay", folder]).status();
     assert!(mounted.unwrap().success(), "{options}");
@@ -80,7 +80,7 @@ fn fingerprint(folder: &str) -> String {
 fn the_move_inside_a_namespace() {
     let top = tempfile::tempdir().unwrap();
     assert!(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(top.path()).status().unwrap().success());
-    ["/etc", "/var/lib"].map(|folder| overlay(folder, top.path()));
+    ["/etc", "/var/lib"].into_iter().for_each(|folder| overlay(folder, top.path()));
     let dockerd = Dockerd::start_with_bridge();
     let url = dockerd.url();
     let plane = Plane::start(&["--max-nodes", "0", "--docker-host", &url]);

@@ -26,21 +26,22 @@ struct Packages {
 }
 
 impl Packages {
-    fn make() -> Self {
+    /// In both formats, or as `only` says.
+    fn make(only: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let news = folder.path().join("news");
         let script = format!("#!/bin/sh\n{BINARY} \"$@\" || exit\n[ \"$*\" != 'config --example' ] || echo '{NEWS}'\n");
         std::fs::write(&news, script).unwrap();
         std::fs::set_permissions(&news, std::fs::Permissions::from_mode(0o755)).unwrap();
-        package(folder.path(), "0.0.1", Path::new(BINARY));
-        package(folder.path(), "0.0.2", &news);
+        package(folder.path(), "0.0.1", Path::new(BINARY), only);
+        package(folder.path(), "0.0.2", &news, only);
         Self { folder }
     }
 }
 
-fn package(folder: &Path, version: &str, generator: &Path) {
+fn package(folder: &Path, version: &str, generator: &Path, only: &[&str]) {
     let mut command = Command::new("scripts/package.sh");
-    command.args(["--fast", "--binary", BINARY, "--version", version]);
+    command.args(["--fast", "--binary", BINARY, "--version", version]).args(only);
     command.arg("--generator").arg(generator).arg("--out").arg(folder);
     succeeded(command.env("SOURCE_DATE_EPOCH", "1700000000").output().unwrap());
 }
@@ -52,9 +53,9 @@ struct Host {
 }
 
 impl Host {
-    fn boot() -> Self {
+    fn boot(format: &str) -> Self {
         docker::need_busybox();
-        let packages = Packages::make();
+        let packages = Packages::make(&["--only", format]);
         let name = format!("packages-{}", uuid::Uuid::new_v4().simple());
         let host = Self { name, _packages: packages };
         let volume = format!("{}:/packages:ro", host._packages.folder.path().display());
@@ -180,7 +181,7 @@ fn succeeded(output: Output) -> String {
 
 #[test]
 fn the_deb_is_installed_upgraded_removed_and_purged() {
-    let host = Host::boot();
+    let host = Host::boot("deb");
     host.said("dpkg --install $deb1");
     host.is_installed_and_waits();
     assert_eq!(host.said("dpkg --verify batch-node-agent"), "");
@@ -207,7 +208,7 @@ fn the_deb_is_installed_upgraded_removed_and_purged() {
 
 #[test]
 fn the_rpm_is_installed_upgraded_and_removed() {
-    let host = Host::boot();
+    let host = Host::boot("rpm");
     host.said("rpm --install $rpm1");
     host.is_installed_and_waits();
     assert_eq!(host.said("rpm --verify batch-node-agent"), "");
@@ -227,7 +228,7 @@ fn the_rpm_is_installed_upgraded_and_removed() {
 #[test]
 fn packages_are_installed_where_no_systemd_runs() {
     docker::need_busybox();
-    let packages = Packages::make();
+    let packages = Packages::make(&[]);
     let image = succeeded(Command::new("scripts/root.sh").arg("host").output().unwrap());
     let volume = format!("{}:/packages:ro", packages.folder.path().display());
     for install in [
@@ -244,7 +245,7 @@ fn packages_are_installed_where_no_systemd_runs() {
 #[test]
 fn the_same_binary_makes_the_same_packages() {
     let made = |folder: &Path| {
-        package(folder, "0.0.1", Path::new(BINARY));
+        package(folder, "0.0.1", Path::new(BINARY), &[]);
         let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
         files

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ecs_wire::FromAgent;
 use ecs_wire::acs::{AckRequest, TaskIdentifier, TaskStopVerificationMessage};
 use node_core::{
-    ClusterRef, Command, ContainerInstanceArn, Event, MessageId, Notice, OpFailure, StopCandidate, TaskArn,
+    ApiFailure, ClusterRef, Command, ContainerInstanceArn, Event, MessageId, Notice, OpFailure, StopCandidate, TaskArn,
 };
 use tokio::sync::mpsc;
 use tracing::Instrument;

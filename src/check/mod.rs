@@ -11,6 +11,7 @@ mod docker;
 mod docs;
 mod host;
 mod image;
+pub(crate) mod job;
 mod list;
 mod outcome;
 
@@ -24,7 +25,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 pub(crate) use context::{Context, Settings};
-pub(crate) use docs::markdown;
+pub(crate) use docs::page;
 use list::ALL;
 pub(crate) use outcome::{Outcome, Status};
 

@@ -23,6 +23,9 @@ pub(crate) struct ConfigArgs {
     /// Exit with 1 where nobody has said whom this host works for. The systemd unit asks, and then starts nothing
     #[arg(long, hide = true)]
     is_set: bool,
+    /// Only check: say nothing unless something is wrong
+    #[arg(long, conflicts_with = "docs")]
+    quiet: bool,
 }
 
 pub(crate) fn run(args: ConfigArgs) -> ExitStatus {
@@ -43,7 +46,7 @@ pub(crate) fn run(args: ConfigArgs) -> ExitStatus {
         _ if args.is_set => ExitStatus::Clean,
         Ok((config, settings)) => {
             config.remarks.iter().for_each(|remark| eprintln!("batch-node-agent: warning: {remark}"));
-            print(&render(&settings))
+            if args.quiet { ExitStatus::Clean } else { print(&render(&settings)) }
         }
         Err(error) => {
             eprintln!("batch-node-agent: {error}");

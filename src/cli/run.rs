@@ -4,12 +4,13 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use tracing::{error, info, warn};
 
 use super::{Overrides, RunArgs};
-use crate::agent::{self, AgentError};
-use crate::config::{self, Config};
+use crate::agent::{self, AgentError, Beginning};
+use crate::config::{self, Config, Settings};
 use crate::docker::DockerError;
 use crate::exit::ExitStatus;
 use crate::host::signals;
 use crate::logging;
+use crate::serve::admin::AdminError;
 use crate::store::StoreError;
 
 /// Worker threads: the loop, and whatever awaits the world beside it. More would only cost memory.
@@ -18,17 +19,17 @@ const WORKERS: usize = 2;
 const BLOCKING_MAX: usize = 4;
 
 pub(crate) fn run(args: RunArgs, overrides: Overrides) -> ExitStatus {
-    let mut config = match config::load(args.config.as_deref(), config::environment()) {
-        Ok(config) => config,
+    let (mut config, settings) = match config::begin(args.config.as_deref(), config::environment()) {
+        Ok(begun) => begun,
         Err(error) => {
             eprintln!("batch-node-agent: {error}");
             return ExitStatus::Terminal;
         }
     };
-    overrides.apply(&mut config);
+    overrides.clone().apply(&mut config);
     logging::init(config.log_format, &config.log_level);
     config.remarks.iter().for_each(|remark| warn!("{remark}"));
-    match start(config) {
+    match start(config, settings, overrides) {
         Ok(status) => status,
         Err(error) => {
             error!("{error:#}");
@@ -37,11 +38,11 @@ pub(crate) fn run(args: RunArgs, overrides: Overrides) -> ExitStatus {
     }
 }
 
-fn start(config: Config) -> anyhow::Result<ExitStatus> {
+fn start(config: Config, settings: Settings, overrides: Overrides) -> anyhow::Result<ExitStatus> {
     // Chosen by name: rustls guesses its provider only while exactly one is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     no_core_dumps();
-    let stop = signals::shutdown_token()?;
+    let (stop, reload) = signals::of_service()?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
         data_dir = %config.data_dir.display(),
@@ -52,7 +53,7 @@ fn start(config: Config) -> anyhow::Result<ExitStatus> {
         .max_blocking_threads(BLOCKING_MAX)
         .enable_all()
         .build()?;
-    let status = runtime.block_on(agent::run(config, stop))?;
+    let status = runtime.block_on(agent::run(Beginning { config, settings, overrides, stop, reload }))?;
     // A name lookup or a commit that hangs must not hold up the exit: nothing is lost by leaving it.
     runtime.shutdown_background();
     info!("batch-node-agent stops; containers that run keep running");
@@ -72,6 +73,7 @@ fn verdict(error: &anyhow::Error) -> ExitStatus {
     match error.downcast_ref::<AgentError>() {
         Some(AgentError::Store(StoreError::Newer { .. } | StoreError::Unreadable { .. })) => ExitStatus::Terminal,
         Some(AgentError::Docker(DockerError::UnsupportedHost(_))) => ExitStatus::Terminal,
+        Some(AgentError::Admin(AdminError::NotASocket(_))) => ExitStatus::Terminal,
         _ => ExitStatus::Failed,
     }
 }

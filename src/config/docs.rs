@@ -3,6 +3,7 @@
 use super::DEFAULT_PATH;
 use super::foreign::{Answer, OTHERS};
 use super::keys::{Default, Key, PREFIX, keys};
+use super::reload::LIVE;
 
 /// docs/configuration.md, word for word.
 pub(crate) fn markdown() -> String {
@@ -21,6 +22,11 @@ A duration is a whole number and a unit: `ms`, `s`, `m`, `h` or `d`.
 Every mistake is reported at once, each with the place where it was made, and the agent then exits with code 5, which
 tells systemd not to start it again. `batch-node-agent config` checks a configuration and shows what is in force and
 why.
+
+A running agent reads the file again on `systemctl reload batch-node-agent` (SIGHUP), and takes over
+{}.
+What else has changed is named in a warning, and takes a restart; so does any change of the environment. A file with a mistake
+changes nothing.
 
 {}
 ## Variables of other programs
@@ -51,10 +57,17 @@ reserved_memory = 256
 stack = \"production\"
 ```
 ",
+        live(),
         table(),
         foreign(),
         others()
     )
+}
+
+/// The keys that take no restart, in lines.
+fn live() -> String {
+    let names: Vec<String> = LIVE.iter().map(|key| format!("`{key}`")).collect();
+    names.chunks(5).map(|line| line.join(", ")).collect::<Vec<_>>().join(",\n")
 }
 
 /// A row for each key.

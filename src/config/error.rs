@@ -14,6 +14,12 @@ impl ConfigError {
     pub(crate) fn is_unset(&self) -> bool {
         self.problems.iter().all(|problem| matches!(problem, Problem::NoHome))
     }
+
+    /// For a log.
+    pub(crate) fn in_one_line(&self) -> String {
+        let problems: Vec<String> = self.problems.iter().map(ToString::to_string).collect();
+        problems.join("; ")
+    }
 }
 
 impl fmt::Display for ConfigError {

@@ -7,12 +7,13 @@ use super::keys::{Default, Key, PREFIX, keys};
 use super::value::Value;
 
 /// Values, in TOML, for the keys that have no default to show.
-const EXAMPLES: [(&str, &str); 17] = [
+const EXAMPLES: [(&str, &str); 18] = [
     ("compute_environment", "\"my-environment\""),
     ("cluster", "\"my-cluster\""),
     ("region", "\"us-east-1\""),
     ("max_jobs", "100"),
     ("event_command", "\"/usr/local/bin/on-leaving\""),
+    ("event_webhook", "\"https://hooks.example.com/leaving\""),
     ("image_cleanup_keep", "[\"public.ecr.aws/docker/library/busybox:latest\"]"),
     ("registry_auth_type", "\"docker\""),
     ("registry_auth_data", "'{\"registry.example.com\":{\"username\":\"me\",\"password\":\"secret\"}}'"),

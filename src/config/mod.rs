@@ -10,6 +10,7 @@ mod example;
 mod foreign;
 mod go;
 mod keys;
+mod reload;
 mod source;
 mod value;
 
@@ -22,6 +23,7 @@ use node_core::{ClusterRef, ImagePolicy, LeavingPolicy, Mebibytes, PullBehavior}
 pub(crate) use docs::markdown;
 pub(crate) use error::ConfigError;
 pub(crate) use example::example;
+pub(crate) use reload::{Changes, Settings, begin};
 
 use crate::docker::{ContainerLimits, HostRegistries, ImageLimits};
 use crate::guard::BlockImds;

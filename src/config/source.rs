@@ -35,7 +35,7 @@ pub(super) struct Places<'a> {
 }
 
 /// What was found, by key, and what was wrong with it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Found {
     pub(super) settings: BTreeMap<&'static str, Setting>,
     pub(super) problems: Vec<Problem>,

@@ -5,12 +5,16 @@ pub(super) fn variables(pairs: &[(&str, &str)]) -> std::vec::IntoIter<(String, S
     pairs.iter().map(own).collect::<Vec<_>>().into_iter()
 }
 
+fn load(path: &Path, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    explain(Some(path), variables(environment)).map(|(config, _)| config)
+}
+
 /// Loads a file of this text; `PATH` stands for its path in what comes back.
 fn from(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     std::fs::write(&path, text).unwrap();
-    load(Some(&path), variables(environment)).map_err(|error| error.to_string().replace(path.to_str().unwrap(), "PATH"))
+    load(&path, environment).map_err(|error| error.to_string().replace(path.to_str().unwrap(), "PATH"))
 }
 
 #[test]
@@ -151,7 +155,7 @@ fn an_arn_of_another_region_is_a_mistake() {
 #[test]
 fn a_missing_file_is_a_mistake_only_when_it_was_named() {
     let environment = [("BATCH_NODE_AGENT_CLUSTER", "c")];
-    let error = load(Some(Path::new("/nowhere/c.toml")), variables(&environment)).unwrap_err();
+    let error = load(Path::new("/nowhere/c.toml"), &environment).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the configuration has a mistake:\n  /nowhere/c.toml: cannot be read: No such file or directory (os error 2)"

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     /// Two ports, the first of which answers so once.
-    async fn ports(answer: &'static str) -> ([u16; 2], tokio::task::JoinHandle<TcpListener>) {
+    fn ports(answer: &'static str) -> ([u16; 2], tokio::task::JoinHandle<TcpListener>) {
         let [first, second] = [0, 0].map(|port| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
         let taken = [&first, &second].map(|listener| listener.local_addr().unwrap().port());
         drop(second);
@@ -101,7 +101,7 @@ mod tests {
     async fn an_agent_that_answers_is_named_with_the_way_out() {
         let answer = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{\"Cluster\":\"old\",\"ContainerInstanceArn\":\
                       null,\"Version\":\"Amazon ECS Agent - v1.99.0 (*1234)\"}";
-        let (ports, _serving) = ports(answer).await;
+        let (ports, _serving) = ports(answer);
         let why = find(TaskEndpoint::Off, ports).await.unwrap();
         assert!(why.contains("Amazon ECS Agent - v1.99.0") && why.contains("cluster old"), "{why}");
         assert!(why.contains("systemctl mask ecs"), "{why}");
@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_somebody_else_has_is_told_only_where_it_is_needed() {
-        let (ports, serving) = ports("HTTP/1.0 404 Not Found\r\n\r\nwhat?").await;
+        let (ports, serving) = ports("HTTP/1.0 404 Not Found\r\n\r\nwhat?");
         let why = find(TaskEndpoint::LinkLocal, ports).await.unwrap();
         assert!(why.contains(&format!("127.0.0.1:{}", ports[0])) && why.contains("is in use"), "{why}");
         drop(serving.await.unwrap());

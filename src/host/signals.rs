@@ -1,13 +1,14 @@
-//! SIGTERM and SIGINT, through signal-hook.
+//! SIGTERM, SIGINT and SIGHUP, through signal-hook.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// The shell's word for a process ended by SIGINT.
@@ -31,6 +32,20 @@ pub(crate) fn shutdown_token() -> io::Result<CancellationToken> {
         }
     })?;
     Ok(token)
+}
+
+/// [`shutdown_token`], and what every SIGHUP notifies; several at once count as one.
+pub(crate) fn of_service() -> io::Result<(CancellationToken, Arc<Notify>)> {
+    let token = shutdown_token()?;
+    let reload = Arc::new(Notify::new());
+    let mut signals = Signals::new([SIGHUP])?;
+    let notify = Arc::clone(&reload);
+    thread::Builder::new().name("sighup".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            notify.notify_one();
+        }
+    })?;
+    Ok((token, reload))
 }
 
 /// Waits for the first SIGTERM or SIGINT. Without signal handlers it never ends: the signals then end the process themselves.

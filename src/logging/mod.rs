@@ -7,13 +7,15 @@ use std::error::Error;
 use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Filter, SubscriberExt};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
@@ -79,8 +81,22 @@ fn level_of(name: &str) -> Option<LevelFilter> {
 /// Starts logging for the whole process. Only the first call does.
 pub(crate) fn init(format: LogFormat, filter: &LogFilter) {
     let ansi = std::io::stderr().is_terminal();
+    let (level, handle) = reload::Layer::new(filter.0.clone());
     // A second call finds a subscriber in place, which is as good.
-    let _ = Registry::default().with(layer(format, filter, ansi, std::io::stderr)).try_init();
+    if Registry::default().with(layer(format, level, ansi, std::io::stderr)).try_init().is_ok() {
+        let _ = LEVEL.set(handle);
+    }
+}
+
+/// What is logged can change while the process runs.
+static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+pub(crate) fn set_level(filter: &LogFilter) {
+    if let Some(level) = LEVEL.get()
+        && let Err(error) = level.reload(filter.0.clone())
+    {
+        tracing::warn!(%error, "the log level cannot be changed");
+    }
 }
 
 /// An error and its causes in one line, for `error = %chain(&error)`: an error's own text leaves its causes out.
@@ -97,14 +113,14 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 fn layer<W>(
     format: LogFormat,
-    LogFilter(targets): &LogFilter,
+    level: impl Filter<Registry> + Send + Sync + 'static,
     ansi: bool,
     writer: W,
 ) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = targets.clone().and(filter_fn(is_harmless));
+    let filter = level.and(filter_fn(is_harmless));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
     match format {
         LogFormat::Text => lines.compact().with_target(false).with_filter(filter).boxed(),

@@ -22,7 +22,7 @@ impl Write for Lines {
 fn logged(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
     let lines = Lines::default();
     let writer = lines.clone();
-    let layer = layer(format, &filter.parse().unwrap(), false, move || writer.clone());
+    let layer = layer(format, filter.parse::<LogFilter>().unwrap().0, false, move || writer.clone());
     tracing::subscriber::with_default(Registry::default().with(layer), log);
     let bytes = lines.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()

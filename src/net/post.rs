@@ -72,6 +72,8 @@ impl fmt::Debug for PostUrl {
     }
 }
 
+const UNFIT: &str = "its address cannot be used";
+
 /// The way to one server.
 pub(crate) struct Post {
     url: PostUrl,
@@ -102,9 +104,9 @@ impl Post {
     /// The status of the answer, or why there is none. It has no limit of its own, and follows nobody elsewhere.
     pub(crate) async fn send(&self, body: &str) -> Result<u16, String> {
         let mut request = HttpRequest::new(SdkBody::from(body));
-        let unfit = |_| "it cannot be asked".to_owned();
-        request.set_method("POST").map_err(|error| unfit(error.to_string()))?;
-        request.set_uri(self.url.uri.clone()).map_err(|_| unfit(String::new()))?;
+        // The errors would show the address.
+        request.set_method("POST").map_err(|_| UNFIT)?;
+        request.set_uri(self.url.uri.clone()).map_err(|_| UNFIT)?;
         request.headers_mut().insert("content-type", "application/json");
         request.headers_mut().insert("user-agent", concat!("batch-node-agent/", env!("CARGO_PKG_VERSION")));
         if let Some(authorization) = &self.url.authorization {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
-use node_core::{Cause, Happening};
+use node_core::Happening;
 
 use super::report::StatusReport;
 
@@ -13,8 +13,7 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 const PREFIX: &str = "batch_node_agent";
 
 /// In the order in which a host passes them.
-const PHASES: [&str; 8] =
-    ["BOOTING", "REGISTERING", "ACTIVE", "DRAINING", "IDLE", "DEREGISTERING", "TERMINATING", "GONE"];
+const PHASES: [&str; 7] = ["BOOTING", "REGISTERING", "ACTIVE", "DRAINING", "IDLE", "DEREGISTERING", "TERMINATING"];
 
 pub(crate) fn render(report: &StatusReport) -> String {
     let StatusReport { agent, instance, state, leaving, host, .. } = report;
@@ -32,7 +31,7 @@ pub(crate) fn render(report: &StatusReport) -> String {
         1,
     );
     text.family("phase", "gauge", "1 for the phase that the host is in.");
-    for phase in PHASES.into_iter().filter(|phase| *phase != "GONE" || state.phase == "GONE") {
+    for phase in PHASES {
         text.line("phase", &[("phase", phase.to_owned())], u8::from(state.phase == phase));
     }
     text.one("phase_since_seconds", "gauge", "When it came into this phase.", seconds(state.since_ms));
@@ -53,8 +52,8 @@ pub(crate) fn render(report: &StatusReport) -> String {
     text.one("held", "gauge", "Whether the operator holds this host.", u8::from(leaving.hold.is_some()));
     text.one("stays", "gauge", "Whether the last wish to leave came to nothing.", u8::from(leaving.stays.is_some()));
     text.family("leaving", "gauge", "1 for each reason to leave that stands.");
-    for cause in leaving.reasons.iter().map(|reason| reason.cause()).collect::<Vec<Cause>>() {
-        text.line("leaving", &[("cause", cause.as_str().to_owned())], 1);
+    for reason in &leaving.reasons {
+        text.line("leaving", &[("cause", reason.cause().as_str().to_owned())], 1);
     }
     if let Some(deadline) = &leaving.deadline {
         text.one("deadline_seconds", "gauge", "When this host will be gone.", seconds(deadline.at.0));

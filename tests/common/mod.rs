@@ -5,6 +5,7 @@ pub(crate) mod docker;
 pub(crate) mod ecs;
 pub(crate) mod faults;
 pub(crate) mod frames;
+pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod model;
 pub(crate) mod plane;

@@ -31,10 +31,21 @@ pub(crate) struct Instance {
 impl Plane {
     /// With compute environment and queue `local` and definition `hello`, unless `args` say otherwise.
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::listening("127.0.0.1:0", args)
+    }
+
+    /// Without nodes of its own, where containers on Docker's bridge can reach it.
+    pub(crate) fn for_hosts() -> Self {
+        let gateway =
+            docker::docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]);
+        Self::listening(&format!("{gateway}:0"), &["--max-nodes", "0"])
+    }
+
+    fn listening(address: &str, args: &[&str]) -> Self {
         docker::need_busybox();
         let dir = tempfile::tempdir().unwrap();
         let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-        let (process, endpoint) = spawn(&dir, "127.0.0.1:0", &args);
+        let (process, endpoint) = spawn(&dir, address, &args);
         Self { process, endpoint, dir, args }
     }
 

@@ -4,20 +4,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::stage::{Host, Stage};
+use super::stage::Stage;
 use crate::common::{eventually, text};
 
 /// Longer than the agent lets pass between two heartbeats, and some time for a loaded machine.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Longer than any test.
+const HOURS: Duration = Duration::from_secs(2 * 3600);
 
 #[test]
 fn a_busy_host_is_protected_and_its_hook_waits_for_its_job() {
     let stage = Stage::new();
-    let host = stage.start_in("hooked", 0, &[("protect_while_busy", "true")]);
-    let timeout = HEARTBEAT.as_secs();
-    let transition = "LifecycleTransition=autoscaling%3AEC2_INSTANCE_TERMINATING";
-    let hook = format!("LifecycleHookName=drain&{transition}&HeartbeatTimeout={timeout}");
-    stage.autoscaling("PutLifecycleHook", "hooked", &hook);
+    let hook = |stage: &Stage| stage.hook("hooked", "drain", HEARTBEAT);
+    let host = stage.start_in(("hooked", 0), hook, &[("protect_while_busy", "true")]);
     let first = stage.running("first", "", &json!([]));
     stage.protected(&host.id, true);
     stage.release("first");
@@ -50,13 +49,13 @@ fn a_busy_host_is_protected_and_its_hook_waits_for_its_job() {
 fn a_group_that_keeps_its_host_is_obeyed_unless_it_may_have_another() {
     let stage = Stage::new();
     let idle = [("idle_timeout", "1s"), ("look_for_work", "false")];
-    let in_group = |group: &str, more: &[(&str, &str)]| stage.start_in(group, 1, &[&idle[..], more].concat());
-    let keep = in_group("keep", &[]);
-    let renew = in_group("renew", &[("at_min_size", "replace")]);
-    let (id, setup) = stage.setup(&idle);
-    stage.group("frozen", 0, &id);
-    stage.autoscaling("SuspendProcesses", "frozen", "ScalingProcesses.member.1=Terminate");
-    let frozen = Host::start(id, setup);
+    let keep = stage.start_in(("keep", 1), |_| (), &idle);
+    // Its own end makes the hook wait as well, for hours if it were not completed.
+    let hook = |stage: &Stage| stage.hook("renew", "drain", HOURS);
+    let renew = stage.start_in(("renew", 1), hook, &[&idle[..], &[("at_min_size", "replace")]].concat());
+    let suspend =
+        |stage: &Stage| drop(stage.autoscaling("SuspendProcesses", "frozen", "ScalingProcesses.member.1=Terminate"));
+    let frozen = stage.start_in(("frozen", 0), suspend, &idle);
     keep.says("but Auto Scaling group keep is at its MinSize (desired 1, MinSize 1); asks again in");
     frozen.says("but the Terminate process of Auto Scaling group frozen is suspended; asks again in");
     stage.terminated(&renew.id);

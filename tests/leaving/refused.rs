@@ -1,5 +1,7 @@
 //! A host that is not allowed to end: it never stands there drained and billed in silence.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::stage::Stage;
@@ -13,7 +15,8 @@ fn a_refused_host_calls_itself_unhealthy_or_goes_back_to_work() {
     let stage = Stage::new();
     ENDS.iter().for_each(|action| stage.deny(action));
     let idle = [("idle_timeout", "1s"), ("look_for_work", "false")];
-    let sick = stage.start_in("cared-for", 0, &idle);
+    let hook = |stage: &Stage| stage.hook("cared-for", "drain", Duration::from_secs(2 * 3600));
+    let sick = stage.start_in(("cared-for", 0), hook, &idle);
     stage.terminated(&sick.id);
     sick.line(&["rung-failed", "TerminateInstanceInAutoScalingGroup: "]);
     let (desired, members) = stage.members("cared-for");
@@ -25,7 +28,7 @@ fn a_refused_host_calls_itself_unhealthy_or_goes_back_to_work() {
     let alone = stage.start(&rejoin);
     alone.says("but this host may not terminate itself: ");
     assert!(!alone.log().contains("-> DRAINING"), "{}", alone.log());
-    let member = stage.start_in("deaf", 0, &rejoin);
+    let member = stage.start_in(("deaf", 0), |_| (), &rejoin);
     member.status_with("a host that is back", |status| {
         status["state"]["phase"] == "ACTIVE" && status["leaving"]["counters"]["rejoined"] == 1
     });

@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -95,10 +96,16 @@ impl Stage {
         host
     }
 
-    /// One in a group of its own, before its agent starts.
-    pub(super) fn start_in(&self, group: &str, min_size: u32, settings: &[(&str, &str)]) -> Host {
+    /// One in a group of its own, which is as `prepare` makes it before the agent starts.
+    pub(super) fn start_in(
+        &self,
+        (group, min_size): (&str, u32),
+        prepare: impl FnOnce(&Self),
+        settings: &[(&str, &str)],
+    ) -> Host {
         let (id, setup) = self.setup(settings);
         self.group(group, min_size, &id);
+        prepare(self);
         Host::start(id, setup)
     }
 
@@ -178,10 +185,17 @@ impl Stage {
     }
 
     /// A group of this instance and, at first, no others.
-    pub(super) fn group(&self, name: &str, min_size: u32, id: &str) {
+    fn group(&self, name: &str, min_size: u32, id: &str) {
         self.autoscaling("CreateAutoScalingGroup", name, "MinSize=0&MaxSize=4");
         self.autoscaling("AttachInstances", name, &format!("InstanceIds.member.1={id}"));
         self.autoscaling("UpdateAutoScalingGroup", name, &format!("MinSize={min_size}"));
+    }
+
+    /// A termination life-cycle hook that waits so long for a heartbeat.
+    pub(super) fn hook(&self, group: &str, name: &str, timeout: Duration) {
+        let transition = "LifecycleTransition=autoscaling%3AEC2_INSTANCE_TERMINATING";
+        let more = format!("LifecycleHookName={name}&{transition}&HeartbeatTimeout={}", timeout.as_secs());
+        self.autoscaling("PutLifecycleHook", group, &more);
     }
 
     pub(super) fn autoscaling(&self, action: &str, group: &str, more: &str) -> String {

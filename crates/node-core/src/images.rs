@@ -126,12 +126,18 @@ impl Node {
     /// Has this node remove images. Behaviour `prefer-cached` keeps all, as amazon-ecs-agent does.
     #[must_use]
     pub fn cleaning_images(mut self, policy: ImagePolicy) -> Self {
-        let keep = policy.keep.iter().map(|name| canonical(name)).collect();
-        let policy = ImagePolicy { keep, ..policy };
         self.cleaning.next_round = self.started_at.after(policy.interval);
         self.cleaning.next_measure = self.started_at;
-        self.cleaning.policy = Some(policy).filter(|_| self.policy.pull_behavior != PullBehavior::PreferCached);
+        self.clean_by(Some(policy));
         self
+    }
+
+    pub(crate) fn clean_by(&mut self, policy: Option<ImagePolicy>) {
+        let policy = policy.filter(|_| self.policy.pull_behavior != PullBehavior::PreferCached);
+        self.cleaning.policy = policy.map(|policy| {
+            let keep = policy.keep.iter().map(|name| canonical(name)).collect();
+            ImagePolicy { keep, ..policy }
+        });
     }
 
     pub(crate) fn images_wake_at(&self) -> Option<Timestamp> {

@@ -11,7 +11,7 @@ use crate::container::Stage;
 use crate::event::Event;
 use crate::home::HomeWatch;
 use crate::ids::{ClusterRef, DockerName, InstanceId, TaskArn};
-use crate::images::Cleaning;
+use crate::images::{Cleaning, ImagePolicy};
 use crate::leaving::{InstanceState, Leaving, LeavingPolicy, LeavingRecord, Phase, Rung};
 use crate::progress::Slots;
 use crate::record::{NodeRecord, Save, Saved};
@@ -124,6 +124,13 @@ impl Node {
             node.insert(Task::recalled(record));
         }
         node
+    }
+
+    /// Goes by what an operator has chosen anew, but for the number of containers made at once. What follows from it is done at
+    /// the next [`Node::handle_timeout`]. `None`: images are left alone.
+    pub fn reconfigure(&mut self, policy: Policy, images: Option<ImagePolicy>) {
+        self.policy = policy;
+        self.clean_by(images);
     }
 
     /// Takes in one event. What follows from it is in [`Node::take_saves`] and [`Node::next_command`].
@@ -324,7 +331,6 @@ impl Node {
         self.identified = true;
         self.save_node();
         self.note_boot(now);
-        self.follow_early_orders(now);
         self.touch_all();
         self.watch_home(now);
         self.start_registering();

@@ -87,7 +87,7 @@ impl World {
         }
         self.truth.doubt_warnings();
         // Whether an order of that turn was saved nobody knows.
-        if self.operator.pending.take().is_some() || std::mem::take(&mut self.operator.early) {
+        if self.operator.pending.take().is_some() {
             self.operator.held = None;
         }
         let recorded = self.agent.recorded.take();
@@ -151,9 +151,7 @@ impl World {
                 _ => {}
             }
         }
-        self.operator.early |= self.operator.pending.is_some();
         self.agent.identified |= events.iter().any(|e| matches!(e, Event::Identified { .. }));
-        self.operator.early &= !self.agent.identified;
         let Some(node) = &mut self.agent.node else { return };
         for event in events {
             node.handle(event, now);

@@ -12,6 +12,8 @@ const MINUTE: u64 = 60_000;
 const DOCKER_BAD: u64 = 10 * MINUTE;
 /// What a SIGKILL has not ended after this long is given up (node-core/src/leaving/drain.rs).
 const KILL_GRACE: u64 = MINUTE;
+/// The longest that a request of the agent is under way.
+const ON_THE_WAY: u64 = 5_000;
 
 /// What the agent has on record of its leaving after a turn.
 #[derive(Debug, Default)]
@@ -73,11 +75,14 @@ impl World {
             _ => None,
         });
         if let Some(record) = record {
+            let lost = |r: &DrainReason| !r.cause().is_wish() && r.ending() != Ending::Stay;
+            if self.agent.recorded.as_ref().is_some_and(|recorded| recorded.standing().any(lost)) {
+                self.lost_seen = Some(self.now);
+            }
             let before = self.agent.recorded.replace(record);
             self.judge_undone(before, taken_back);
         }
         let Some(recorded) = &self.agent.recorded else { return };
-        self.imposed = recorded.imposed();
         let wish = recorded.standing().find(|r| r.cause().is_wish()).map(ToString::to_string);
         let idle_only = recorded.standing().all(|r| r.cause() == Cause::Idle);
         let draining = matches!(recorded.phase, Phase::Draining | Phase::Idle | Phase::Deregistering);
@@ -130,7 +135,9 @@ impl World {
     /// The agent has a reason on record that may take the host from under its jobs.
     fn lost(&self) -> bool {
         let lost = |r: &DrainReason| !r.cause().is_wish() && r.ending() != Ending::Stay;
-        self.agent.recorded.as_ref().is_some_and(|recorded| recorded.standing().any(lost))
+        // What was asked for a moment ago is on its way.
+        let lately = self.lost_seen.is_some_and(|at| self.now - at <= ON_THE_WAY);
+        lately || self.agent.recorded.as_ref().is_some_and(|recorded| recorded.standing().any(lost))
     }
 
     /// Something of the task runs.
@@ -143,7 +150,7 @@ impl World {
     /// Long after a deadline, under a Docker that did not do as it was told: what it held was given up.
     pub(crate) fn given_up(&self) -> bool {
         let bad = !self.docker.up || self.docker.hung || self.now < self.docker.bad_until + DOCKER_BAD;
-        self.imposed && bad && (self.truth.kill_passed(KILL_GRACE) || self.docker_was_dead())
+        self.lost() && bad && (self.truth.kill_passed(KILL_GRACE) || self.docker_was_dead())
     }
 
     /// The agent knows of a shutdown.
@@ -233,6 +240,11 @@ impl World {
             return self.broken(Rule::Liveness, || "the host is here and its agent is not".to_owned());
         };
         let (why, phase) = (node.status(self.node_now()).why, node.phase());
+        // It has just set out once more.
+        let since = self.agent.recorded.as_ref().map_or(0, |r| r.since.0);
+        if phase != Phase::Active && self.node_now().0 < since + 2 * MINUTE {
+            return;
+        }
         let words = self.may_stay();
         if words.is_empty() {
             return self.broken(Rule::Liveness, || format!("{phase}, and never left: {why}"));

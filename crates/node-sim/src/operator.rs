@@ -14,15 +14,13 @@ pub(crate) struct Operator {
     pub(crate) held: Option<bool>,
     /// In this turn, and not saved yet.
     pub(crate) pending: Option<bool>,
-    /// A hold or release came before the agent knew which host this is: it is not saved before that.
-    pub(crate) early: bool,
     pub(crate) ailing: BTreeSet<Ailment>,
 }
 
 impl World {
-    /// An order over the agent's socket: only a living agent hears it.
+    /// An order over the agent's socket: only a living agent hears it, and one that knows where to write it down.
     pub(crate) fn order(&mut self) {
-        if self.agent.node.is_none() {
+        if self.agent.node.as_ref().is_none_or(|node| node.record().is_none()) {
             return;
         }
         let now = self.node_now().0;

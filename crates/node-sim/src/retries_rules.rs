@@ -26,7 +26,9 @@ impl World {
             return false;
         }
         let clocks = self.weather.clock_steps > 0 && self.shutdown_known();
+        let ambiguous = self.weather.clock_steps > 0 && self.runs_of(task).any(|(_, run)| run.touched());
         match self.decisive(task) {
+            _ if ambiguous => true,
             // Docker's times and the agent's are of one clock, which was set meanwhile.
             Some(run) if clocks && run.ended_as_killed() => true,
             Some(run) => run.end().is_some_and(|end| end.code != 0) && run.touched(),

@@ -37,9 +37,9 @@ pub(crate) struct World {
     pub(crate) violation: Option<Violation>,
     pub(crate) ec2: Ec2,
     pub(crate) operator: Operator,
-    /// The node has a reason to leave on record that is not its own wish.
-    pub(crate) imposed: bool,
     pub(crate) booted_at: u64,
+    /// When the node was last seen with a reason on record that takes the host from under its jobs.
+    pub(crate) lost_seen: Option<u64>,
     /// Since when the metadata service tells nothing of a kind.
     pub(crate) absent: BTreeMap<Source, u64>,
     /// Since when a node at work has had no session.
@@ -68,8 +68,8 @@ impl World {
             violation: None,
             ec2,
             operator: Operator { held: Some(false), ..Operator::default() },
-            imposed: false,
             booted_at: 0,
+            lost_seen: None,
             absent: BTreeMap::new(),
             apart_since: 0,
             over: false,

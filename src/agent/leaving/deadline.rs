@@ -30,7 +30,7 @@ pub(super) fn publish(config: &Config, deadline: Option<&Deadline>) {
 }
 
 /// Takes away what a former process wrote, and makes the folder, before a job can mount it: Docker would make it as root.
-pub(crate) fn forget(config: &Config) {
+pub(in crate::agent) fn forget(config: &Config) {
     let path = path(config);
     let done = remove(&path).and_then(|()| folder(&path));
     if let Err(error) = done {

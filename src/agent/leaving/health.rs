@@ -22,9 +22,10 @@ impl Agent {
     /// Watches until the agent stops.
     pub(super) fn watch_health(&self) {
         let (events, docker) = (self.events.clone(), self.docker.clone());
-        let (full, data_dir) = (self.config.disk_full, self.config.data_dir.clone());
+        let (newest, data_dir) = (self.newest.subscribe(), self.config.data_dir.clone());
         self.work.spawn(self.stop.clone().run_until_cancelled_owned(async move {
             loop {
+                let full = newest.borrow().disk_full;
                 for event in disks(&docker, data_dir.clone(), full).await {
                     // The loop is gone only when the agent stops.
                     let _ = events.send(event).await;

@@ -21,7 +21,7 @@ impl Agent {
     pub(in crate::agent) fn watch_host(&self, cloud: Arc<Cloud>) {
         self.watch_health();
         let (events, stop) = (self.events.clone(), self.stop.clone());
-        let (every, clock, place) = (self.config.notice_interval, self.clock, self.place.subscribe());
+        let (newest, clock, place) = (self.newest.subscribe(), self.clock, self.place.subscribe());
         self.work.spawn(stop.run_until_cancelled_owned(async move {
             let mut rng = Rng::new(uuid::Uuid::new_v4().as_u64_pair().0);
             let mut watch = Watch::default();
@@ -31,6 +31,7 @@ impl Agent {
                     // The loop is gone only when the agent stops.
                     let _ = events.send(event).await;
                 }
+                let every = newest.borrow().notice_interval;
                 tokio::time::sleep(every + rng.between(Duration::ZERO, JITTER.min(every))).await;
             }
         }));

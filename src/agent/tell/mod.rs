@@ -54,6 +54,8 @@ struct Waiting {
     steps: VecDeque<Arc<str>>,
     /// The first of them is being told.
     count: Deliveries,
+    /// Others are told from now on, by another queue.
+    last: bool,
 }
 
 /// What becomes of a try.
@@ -145,11 +147,17 @@ impl Listener {
     }
 }
 
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.waiting.send_modify(|waiting| waiting.last = true);
+    }
+}
+
 async fn serve(key: &'static str, waiting: watch::Sender<Waiting>, mut way: Way, pauses: Backoff) {
     let mut news = waiting.subscribe();
     let mut rng = Rng::new(uuid::Uuid::new_v4().as_u64_pair().0);
     loop {
-        let next = news.wait_for(|waiting| !waiting.steps.is_empty()).await;
+        let next = news.wait_for(|waiting| waiting.last || !waiting.steps.is_empty()).await;
         let Some(step) = next.ok().and_then(|waiting| waiting.steps.front().cloned()) else { return };
         let told = deliver(key, &mut way, &step, pauses, &mut rng).await;
         waiting.send_modify(|waiting| {

@@ -63,7 +63,7 @@ fn judge(theirs: SystemTime, ours: SystemTime) -> Outcome {
     let seconds = apart.as_secs();
     match apart {
         apart if apart >= REFUSED => Outcome::failure(format!(
-            "this host's clock is {seconds} s {side} AWS's: from {} s on AWS refuses every call",
+            "this host's clock is {seconds} s {side} AWS's, which refuses what is signed {} s off, the websockets above all",
             REFUSED.as_secs()
         )),
         apart if apart >= KEPT => Outcome::warning(format!("this host's clock is {seconds} s {side} AWS's")),

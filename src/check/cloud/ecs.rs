@@ -16,7 +16,7 @@ pub(in crate::check) async fn cluster(context: &Context) -> Result<Outcome, Outc
     let answer = clients.ecs.describe_clusters().clusters(cluster.as_str()).send().await;
     Ok(match answer.map_err(|error| classify(&error)) {
         Ok(answer) => match answer.clusters().first() {
-            Some(found) => judge(cluster.as_str(), found.status().unwrap_or("without a status")),
+            Some(found) => judge(found.cluster_name().unwrap_or(cluster.as_str()), found.status().unwrap_or("without a status")),
             None => Outcome::failure(format!("there is no ECS cluster {cluster}")),
         },
         Err(ApiFailure::Denied(_)) => {

@@ -1,6 +1,6 @@
 //! The units of systemd, as their files lie: nothing is asked of a systemd that may not run while an image is built.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::super::context::ENVIRONMENT_FILE;
 use super::super::{Context, Outcome};
@@ -21,7 +21,7 @@ enum State {
 fn state(context: &Context, unit: &str) -> State {
     let found = PLACES.iter().map(|place| context.path(place).join(unit)).find(|path| path.symlink_metadata().is_ok());
     let Some(path) = found else { return State::Absent };
-    if std::fs::read_link(&path).is_ok_and(|target| target == PathBuf::from("/dev/null")) {
+    if std::fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null")) {
         return State::Masked;
     }
     let links = std::fs::read_dir(context.path(PLACES[0])).into_iter().flatten().flatten().map(|entry| entry.path());

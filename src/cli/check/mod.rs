@@ -6,9 +6,9 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, Subcommand};
 
-use crate::check::{self, Context, Report, Settings, Status};
+use crate::check::{self, Context, Report, Settings, Status, job};
 use crate::exit::ExitStatus;
 
 #[derive(Debug, Args)]
@@ -25,19 +25,38 @@ pub(crate) struct CheckArgs {
     /// With --bake: a container image that must be in Docker already; may be repeated
     #[arg(long = "image", value_name = "NAME", requires = "bake")]
     images: Vec<String>,
-    /// Print the reference of all checks, the table of docs/check.md, instead
-    #[arg(long, hide = true)]
-    docs: bool,
+    /// Print docs/check.md, given here, with its tables of checks as they are now, instead
+    #[arg(long, hide = true, value_name = "PATH")]
+    docs: Option<PathBuf>,
+    #[command(subcommand)]
+    about: Option<About>,
+}
+
+#[derive(Debug, Subcommand)]
+enum About {
+    /// Check whether a job would be placed on this host, and if not, why
+    Job {
+        /// A job definition's name, name:revision or ARN, or a job's id or ARN
+        job: String,
+    },
 }
 
 /// Exits with 1 if anything fails; a warning does not.
 pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitStatus> {
-    if args.docs {
-        print(&check::markdown())?;
+    if let Some(page) = &args.docs {
+        print(&check::page(&std::fs::read_to_string(page)?))?;
         return Ok(ExitStatus::Clean);
     }
+    if args.bake && args.about.is_some() {
+        eprintln!("error: '--bake' cannot be used with 'job': a job is placed on a host");
+        return Ok(ExitStatus::Usage);
+    }
     let settings = Settings::read(args.config.as_deref());
-    let report = check::run(Context::new(settings, args.bake, args.images)).await;
+    let context = Context::new(settings, args.bake, args.images);
+    let report = match &args.about {
+        Some(About::Job { job: name }) => job::run(context, name).await,
+        None => check::run(context).await,
+    };
     show(&report, args.json)
 }
 

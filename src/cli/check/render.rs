@@ -6,9 +6,13 @@ use crate::check::{Finding, Report, Status};
 
 /// Wide enough for `skipped` and `FAILURE`.
 const STATUS_WIDTH: usize = 7;
+/// On a terminal; a file or a pipe gets each finding in one line.
+const LINE: usize = 120;
+const SHORTEST: usize = 40;
 const RESET: &str = "\x1b[0m";
 
-pub(super) fn render(report: &Report, colours: bool) -> String {
+/// `terminal`: with colours, and folded.
+pub(super) fn render(report: &Report, terminal: bool) -> String {
     let width = report.checks.iter().map(|finding| finding.id.len()).max().unwrap_or_default();
     let mut text = String::new();
     let mut last = None;
@@ -18,20 +22,42 @@ pub(super) fn render(report: &Report, colours: bool) -> String {
             text.push('\n');
         }
         last = group;
-        line(&mut text, finding, width, colours);
+        line(&mut text, finding, width, terminal);
     }
     text.push('\n');
-    text.push_str(&summary(report, colours));
+    text.push_str(&summary(report, terminal));
     text
 }
 
-fn line(text: &mut String, Finding { id, status, found, fix }: &Finding, width: usize, colours: bool) {
-    let word = painted(&format!("{:<STATUS_WIDTH$}", word(*status)), *status, colours);
+fn line(text: &mut String, Finding { id, status, found, fix }: &Finding, width: usize, terminal: bool) {
+    let word = painted(&format!("{:<STATUS_WIDTH$}", word(*status)), *status, terminal);
+    let indent = STATUS_WIDTH + width + 4;
+    let fold = |words: &str| if terminal { folded(words, indent) } else { words.to_owned() };
     // Writing to a String does not fail.
-    let _ = writeln!(text, "{word}  {id:<width$}  {found}");
+    let _ = writeln!(text, "{word}  {id:<width$}  {}", fold(found));
     if let Some(fix) = fix {
-        let _ = writeln!(text, "{:STATUS_WIDTH$}  {:width$}  fix: {fix}", "", "");
+        let _ = writeln!(text, "{:indent$}{}", "", fold(&format!("fix: {fix}")));
     }
+}
+
+/// Broken between words, the lines after the first as far in as the first begins.
+fn folded(words: &str, indent: usize) -> String {
+    let room = LINE.saturating_sub(indent).max(SHORTEST);
+    let mut text = String::new();
+    let mut used = 0;
+    for word in words.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > room {
+            let _ = write!(text, "\n{:indent$}", "");
+            used = 0;
+        } else if used > 0 {
+            text.push(' ');
+            used += 1;
+        }
+        text.push_str(word);
+        used += length;
+    }
+    text
 }
 
 /// What is wanting stands out without colours as well.
@@ -69,6 +95,8 @@ fn summary(report: &Report, colours: bool) -> String {
     let verdict = match (report.scope, report.status) {
         ("image", Status::Failure) => "This image is not ready",
         ("image", _) => "This image is ready",
+        ("job", Status::Failure) => "The job is not placed on this host",
+        ("job", _) => "The job can be placed on this host",
         (_, Status::Failure) => "This host is not ready for jobs",
         _ => "This host is ready for jobs",
     };
@@ -106,6 +134,14 @@ skipped  host.kernel          what was found
 This host is ready for jobs: 1 warning, 1 ok, 1 skipped.
 ";
         assert_eq!(render(&report(), false), expected);
+    }
+
+    #[test]
+    fn long_findings_are_folded_on_a_terminal() {
+        let text = folded(&"word ".repeat(40), 60);
+        assert!(text.lines().count() > 1);
+        assert!(text.lines().skip(1).all(|line| line.starts_with(&" ".repeat(60)) && line.len() <= LINE), "{text}");
+        assert_eq!(folded("short", 60), "short");
     }
 
     #[test]

@@ -223,3 +223,15 @@ async fn real_gpus() {
         assert!(gpu.memory_mib.is_some_and(|mib| mib > 1000));
     }
 }
+
+/// The same: healthy GPUs are watched for a while, events and all, and nothing is found.
+#[test]
+#[ignore = "needs a GPU"]
+fn real_gpus_are_watched() {
+    let found = Host.driver().unwrap();
+    let offered: Vec<String> = found.devices.into_iter().map(|gpu| gpu.uuid).collect();
+    assert!(!offered.is_empty());
+    let rounds = AtomicUsize::new(0);
+    let fault = Host.fault(&offered, &|| rounds.fetch_add(1, Ordering::SeqCst) < 5);
+    assert_eq!(fault, Ok(None));
+}

@@ -102,8 +102,10 @@ impl Node {
 
     /// A group is asked about before each try: the last one may have worked unseen, and shrinking it twice would be wrong.
     fn lacks_facts(&self) -> bool {
-        let ladder = self.leaving_record().and_then(|r| r.ladder.as_ref());
-        let open = ladder.is_none_or(|l| l.rung == Rung::Group && !l.accepted);
+        let record = self.leaving_record();
+        let unknown = record.is_none_or(|r| r.facts.is_none());
+        let open =
+            record.and_then(|r| r.ladder.as_ref()).is_none_or(|l| !l.accepted && (unknown || l.rung == Rung::Group));
         self.policy.leaving.check_first && open && self.leaving.facts_at.is_none()
     }
 
@@ -198,6 +200,8 @@ impl Node {
             self.give_way(format!("no way of ending this host works: {why}"), now);
             return;
         }
+        // A group that could not be looked up may be by now.
+        self.leaving.preflight.restart();
         let rounds = ladder.rounds.saturating_add(1);
         let full = TERMINATE_AGAIN.saturating_mul(1 << (rounds - 1).min(10)).min(ROUND_PAUSE_MAX);
         let pause = self.rng.between(Duration::ZERO, full);

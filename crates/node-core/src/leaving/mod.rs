@@ -7,6 +7,8 @@
 //!                 +------------------------------------------------------------+   its end was refused, or taken back
 //! ```
 //!
+//! Out of Terminating a node goes to Draining where a reason is left and something must be reported first, or the host is to stay.
+//!
 //! Whatever happens first becomes a reason that stands ([`reason`]): the node's own wish ([`idle`]), the world's doing
 //! ([`interrupt`]), the operator's word ([`operator`]) or an ailment ([`sick`]). While one stands the node goes through
 //! [`drain`], and then up the [`ladder`] that ends the host. [`warn`] tells jobs of a deadline, [`withhold`] keeps their retries true.
@@ -77,7 +79,6 @@ pub(crate) struct Leaving {
     ignored: BTreeSet<Source>,
     published: Option<Deadline>,
     boot: Option<Boot>,
-    early_orders: Vec<Order>,
     counters: BTreeMap<Happening, u64>,
 }
 

@@ -8,17 +8,9 @@ use super::record::Hold;
 use crate::node::Node;
 use crate::time::Timestamp;
 
-/// Nobody gives more orders than this to a host in the seconds before it knows itself.
-const EARLY_MAX: usize = 32;
-
 impl Node {
+    /// A host that does not know yet who it is has nowhere to write an order down: the shell turns it away.
     pub(crate) fn on_order(&mut self, order: Order, now: Timestamp) {
-        if !self.identified {
-            if self.leaving.early_orders.len() < EARLY_MAX {
-                self.leaving.early_orders.push(order);
-            }
-            return;
-        }
         match order {
             Order::Drain { terminate, deadline } => {
                 let reason = DrainReason::Operator { terminate, deadline };
@@ -39,13 +31,6 @@ impl Node {
                     self.announce(Happening::Released, "the operator no longer holds this host".to_owned());
                 }
             }
-        }
-    }
-
-    /// Follows the orders that came before it was known which host this is, and so where to write them down.
-    pub(crate) fn follow_early_orders(&mut self, now: Timestamp) {
-        for order in std::mem::take(&mut self.leaving.early_orders) {
-            self.on_order(order, now);
         }
     }
 

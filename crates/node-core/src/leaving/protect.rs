@@ -15,7 +15,8 @@ const REFUSED_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 impl Node {
     pub(crate) fn protect(&mut self, now: Timestamp) {
-        if !self.policy.leaving.protect_while_busy || !self.session.registered {
+        let known = self.session.registered || self.phase() == Phase::Terminating;
+        if !self.policy.leaving.protect_while_busy || !known {
             return;
         }
         let held = self.leaving_record().is_some_and(|r| r.hold.is_some());

@@ -161,12 +161,15 @@ impl Node {
             return;
         }
         self.leaving.work = super::idle::WorkWatch::default();
-        if !matches!(self.phase(), Phase::Draining | Phase::Idle | Phase::Deregistering) {
+        if self.phase() == Phase::Terminating {
             return;
         }
         let undone =
             |cause: Cause| cause == Cause::Idle && !fault::is(Fault::KeepsWish) || fault::is(Fault::WorkUndoes);
         self.drop_reasons("work arrived", undone);
+        if !matches!(self.phase(), Phase::Draining | Phase::Idle | Phase::Deregistering) {
+            return;
+        }
         if !self.must_drain(now) {
             self.enter(Phase::Active, "work arrived before the drain was complete", now);
         } else if self.phase() != Phase::Draining {

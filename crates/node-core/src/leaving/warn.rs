@@ -126,23 +126,23 @@ impl Node {
 
     /// The next interruption warns again.
     fn forget_warnings(&mut self) {
-        let had_one = |c: &ContainerState| c.warned || c.warning.is_some();
-        let warned = self.tasks.values().filter(|t| t.record.containers.iter().any(had_one));
+        let warned = self.tasks.values().filter(|t| t.record.containers.iter().any(|c| c.warned));
         let warned: Vec<_> = warned.map(|t| t.record.arn().clone()).collect();
         for arn in warned {
             if let Some(task) = self.tasks.get_mut(&arn) {
-                task.record.containers.iter_mut().for_each(|c| (c.warned, c.warning) = (false, None));
+                task.record.containers.iter_mut().for_each(|c| c.warned = false);
             }
             self.save_task(&arn);
         }
     }
 
     pub(crate) fn on_signalled(&mut self, name: &DockerName, result: Result<(), OpFailure>, now: Timestamp) {
+        let interrupted = self.deadline().is_some();
         let Some((arn, i)) = self.names.get(name).cloned() else { return };
         let Some(state) = self.tasks.get_mut(&arn).and_then(|t| t.record.containers.get_mut(i)) else { return };
         let Some(before) = state.warning.take() else { return };
         match result {
-            Ok(()) => state.warned = !fault::is(Fault::WarnsOften),
+            Ok(()) => state.warned = interrupted && !fault::is(Fault::WarnsOften),
             // It may have been heard.
             Err(OpFailure::Unreachable(_)) => self.leaving.warn_again_at = Some(now.after(WARN_AGAIN)),
             Err(OpFailure::Refused { name: TIMED_OUT, .. }) => self.leaving.warn_again_at = Some(now.after(WARN_AGAIN)),

@@ -24,15 +24,6 @@ fn a_hold_beats_idleness_even_in_the_middle_of_a_drain_and_a_release_undoes_it()
 }
 
 #[test]
-fn an_order_that_comes_before_the_host_is_known_is_followed_once_it_is() {
-    let mut hand = Hand::restored(fleet(), Saved::default());
-    hand.on(Event::Order(Order::Hold { why: "looking at it".into() }));
-    hand.identified();
-    assert_eq!((hand.leaving().hold.as_deref(), hand.count(Happening::Held)), (Some("looking at it"), 1));
-    assert!(hand.node.record.as_ref().unwrap().leaving.hold.is_some());
-}
-
-#[test]
 fn a_hold_never_beats_the_world_or_an_order() {
     let mut hand = Hand::active(fleet());
     hand.on(Event::Order(Order::Hold { why: String::new() }));

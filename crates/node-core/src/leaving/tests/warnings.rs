@@ -60,7 +60,9 @@ fn a_job_that_starts_after_the_notice_is_warned_as_well_and_a_new_notice_warns_a
     hand.spot_in(600);
     hand.running_with("t1", &[(SIGNAL_ENV, "default"), (LEAD_ENV, "3600")]);
     assert_eq!(hand.count(Happening::Warned), 1);
+    let name = spec("t1").docker_name(&spec("t1").containers[0]);
     hand.on(Event::InterruptionCancelled(Source::Spot));
+    hand.on(Event::Signalled(name, Ok(())));
     assert!(signal(&hand.spot_in(600)).is_some());
 }
 
