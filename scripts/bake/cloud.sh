@@ -8,10 +8,11 @@ readonly CLOUD_CONFIG='{ datasource_list: [ NoCloud ], locale: C.UTF-8, no_ssh_f
 
 # Makes its image, unless it is there as it would be made.
 ensure_cloud() {
-  local root recipe container=$name-cloud
+  local root recipe old container=$name-cloud
   root=$(scripts/root.sh debian)
   recipe=$({ docker_cli image inspect --format '{{.Id}}' "$root"; cloud_setup; } | sha256sum | cut -c1-16)
   [ "$(docker_cli image inspect --format "{{index .Config.Labels \"$RECIPE\"}}" "$CLOUD" 2>/dev/null)" != "$recipe" ] || return 0
+  old=$(docker_cli image inspect --format '{{.Id}}' "$CLOUD" 2>/dev/null || true)
   say "making $CLOUD from Debian's packages"
   cloud_setup | docker_cli run --interactive --name "$container" "$root" sh -eu >"$work/cloud.log" 2>&1 || {
     tail -n 20 "$work/cloud.log" >&2
@@ -19,6 +20,7 @@ ensure_cloud() {
   }
   docker_cli commit -c 'CMD ["/usr/sbin/boot"]' -c "LABEL $RECIPE=$recipe" "$container" "$CLOUD" >/dev/null
   docker_cli rm "$container" >/dev/null
+  [ -z "$old" ] || docker_cli image rm "$old" >/dev/null 2>&1 || true
 }
 
 # The last line keeps this very machine's metadata service out of reach.
