@@ -5,8 +5,7 @@ use super::super::{Context, Outcome};
 
 /// Where units are, the administrator's first.
 const PLACES: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-const OWN: [&str; 3] =
-    ["batch-node-agent.service", "batch-node-agent-shutdown.service", "batch-node-agent-poweroff.path"];
+const OWN: [&str; 2] = ["batch-node-agent.service", "batch-node-agent-poweroff.path"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -52,7 +51,7 @@ pub(in crate::check) fn agent(context: &Context) -> Outcome {
     if let Some(masked) = OWN.into_iter().find(|unit| state(context, unit) == State::Masked) {
         return Outcome::failure(format!("{masked} is masked")).fix(format!("systemctl unmask {masked}"));
     }
-    let [service, shutdown, poweroff] = OWN;
+    let [service, poweroff] = OWN;
     let off = |unit| state(context, unit) != State::Enabled;
     let enable = |unit| format!("systemctl enable {unit}");
     if off(poweroff) {
@@ -68,10 +67,6 @@ pub(in crate::check) fn agent(context: &Context) -> Outcome {
         }
         (true, false) => {
             Outcome::ok(format!("installed; user data is to write {ENVIRONMENT_FILE} and enable {service}"))
-        }
-        (false, _) if off(shutdown) => {
-            Outcome::warning(format!("{shutdown} is not enabled: a shutdown does not wait for jobs"))
-                .fix(enable(shutdown))
         }
         (false, _) => Outcome::ok("installed and enabled"),
     }
@@ -138,19 +133,17 @@ mod tests {
 
     #[test]
     fn the_service_may_be_left_to_user_data() {
-        let [service, shutdown, poweroff] = OWN;
+        let [service, poweroff] = OWN;
         assert!(agent(&Image::new().context()).found.contains("not installed"));
-        let image = Image::new().install(service).install(shutdown);
-        let bare = Image::new().install(service).install(shutdown).install(poweroff);
+        let image = Image::new().install(service);
+        let bare = Image::new().install(service).install(poweroff);
         assert!(agent(&bare.context()).found.contains("not enabled"));
         let image = image.enable(poweroff);
         assert_eq!(agent(&image.context()).status, Status::Ok);
         let mut with_home = image.context();
         with_home.settings.home = Some(crate::config::Home::ComputeEnvironment("ce".into()));
         assert_eq!(agent(&with_home).status, Status::Failure);
-        let half = Image::new().enable(service).install(shutdown).enable(poweroff);
-        assert_eq!(agent(&half.context()).status, Status::Warning);
-        let whole = Image::new().enable(service).enable(shutdown).enable(poweroff);
+        let whole = Image::new().enable(service).enable(poweroff);
         assert_eq!(agent(&whole.context()).status, Status::Ok);
     }
 
