@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes docs/configuration.md, its table into README.md, and the tables of docs/check.md, from the agent's own lists.
+# Writes docs/configuration.md, README.md's rows of its table, and the tables of docs/check.md, from the agent's own lists.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,11 +7,11 @@ cargo build --quiet --bin batch-node-agent
 mkdir -p docs
 target/debug/batch-node-agent config --docs >docs/configuration.md
 awk '
-  # The first table is the one of keys.
-  NR == FNR { if (/^\|/ && !over) table = table $0 "\n"; else if (table != "") over = 1; next }
+  # The first table is the one of keys. README has the rows that one needs first; new ones are added to it by hand.
+  NR == FNR { if (/^\|/ && !over) { row[$2] = $0; begun = 1 } else if (begun) over = 1; next }
   /<!-- config:end -->/ { inside = 0 }
-  !inside { print }
-  /<!-- config:begin -->/ { inside = 1; printf "%s", table }
+  { print inside && ($2 in row) ? row[$2] : $0 }
+  /<!-- config:begin -->/ { inside = 1 }
 ' docs/configuration.md README.md >README.md.new
 mv README.md.new README.md
 target/debug/batch-node-agent check --docs docs/check.md >docs/check.md.new

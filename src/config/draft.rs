@@ -57,6 +57,7 @@ impl Draft {
                 container_pids_limit: None,
                 task_cleanup_jitter: Duration::ZERO,
                 event_webhook: None,
+                lifecycle_hook: None,
                 image_pull_behavior: PullBehavior::Default,
                 cpu: None,
                 memory: None,

@@ -7,11 +7,12 @@ use super::keys::{Default, Key, PREFIX, keys};
 use super::value::Value;
 
 /// Values, in TOML, for the keys that have no default to show.
-const EXAMPLES: [(&str, &str); 18] = [
+const EXAMPLES: [(&str, &str); 19] = [
     ("compute_environment", "\"my-environment\""),
     ("cluster", "\"my-cluster\""),
     ("region", "\"us-east-1\""),
     ("max_jobs", "100"),
+    ("lifecycle_hook", "\"batch-node-agent\""),
     ("event_command", "\"/usr/local/bin/on-leaving\""),
     ("event_webhook", "\"https://hooks.example.com/leaving\""),
     ("image_cleanup_keep", "[\"public.ecr.aws/docker/library/busybox:latest\"]"),

@@ -67,6 +67,7 @@ pub(crate) struct Config {
     pub(crate) container_pids_limit: Option<i64>,
     pub(crate) task_cleanup_jitter: Duration,
     pub(crate) event_webhook: Option<PostUrl>,
+    pub(crate) lifecycle_hook: Option<String>,
     pub(crate) image_pull_behavior: PullBehavior,
     pub(crate) image_limits: ImageLimits,
     pub(crate) image_cleanup: bool,

@@ -21,6 +21,7 @@ pub(super) const LIVE: &[&str] = &[
     "maintenance",
     "maintenance_lead",
     "scale_in",
+    "lifecycle_hook",
     "shutdown",
     "shutdown_wait",
     "at_min_size",

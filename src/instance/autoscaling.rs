@@ -1,7 +1,7 @@
 //! The Auto Scaling group that this instance is in: its facts, its hook, and the host's end through it.
 
 use aws_sdk_autoscaling::Client;
-use aws_sdk_autoscaling::types::{AutoScalingGroup, AutoScalingInstanceDetails};
+use aws_sdk_autoscaling::types::{AutoScalingGroup, AutoScalingInstanceDetails, LifecycleHook};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use node_core::{ApiFailure, GroupFacts, Hook, InstanceId};
 use std::time::Duration;
@@ -52,21 +52,56 @@ fn read(name: &str, group: &AutoScalingGroup, member: &AutoScalingInstanceDetail
     }
 }
 
-/// The hook that waits before the group ends `instance`, if there is one.
-pub(crate) async fn hook(client: &Client, instance: &InstanceId) -> Result<Option<Hook>, ApiFailure> {
+/// The termination hook that this agent keeps waiting and completes before the group ends `instance`: the one of this name,
+/// else the only one, else the first.
+pub(crate) async fn hook(
+    client: &Client,
+    instance: &InstanceId,
+    named: Option<&str>,
+) -> Result<Option<Hook>, ApiFailure> {
     let member = member(client, instance).await?;
     let Some(group) = member.as_ref().and_then(|m| m.auto_scaling_group_name()) else { return Ok(None) };
     let call = client.describe_lifecycle_hooks().auto_scaling_group_name(group);
     let answer = call.send().await.map_err(|error| classify(&error))?;
-    let mut hooks = answer.lifecycle_hooks().iter();
-    let found = hooks.find(|hook| hook.lifecycle_transition() == Some(TERMINATING));
+    let hooks = answer.lifecycle_hooks().iter().filter(|hook| hook.lifecycle_transition() == Some(TERMINATING));
+    let hooks: Vec<Hook> = hooks.map(|hook| waiting(group, hook)).collect();
+    let (chosen, remark) = choose(hooks, named);
+    if let Some(remark) = remark {
+        tracing::warn!("Auto Scaling group {group} {remark}");
+    }
+    Ok(chosen)
+}
+
+fn waiting(group: &str, hook: &LifecycleHook) -> Hook {
     let seconds = |n: Option<i32>| n.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0).map(Duration::from_secs);
-    Ok(found.map(|hook| Hook {
+    Hook {
         group: group.to_owned(),
         name: hook.lifecycle_hook_name().unwrap_or_default().to_owned(),
         heartbeat_timeout: seconds(hook.heartbeat_timeout()).unwrap_or(HEARTBEAT),
         global_timeout: seconds(hook.global_timeout()),
-    }))
+    }
+}
+
+/// And what is to be said of it. The group waits for all of its hooks, so any one that is kept waiting keeps the host.
+fn choose(mut hooks: Vec<Hook>, named: Option<&str>) -> (Option<Hook>, Option<String>) {
+    let names = hooks.iter().map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ");
+    match named {
+        Some(name) => {
+            let at = hooks.iter().position(|hook| hook.name == name);
+            let missing = format!("has no termination hook {name} (`lifecycle_hook`); it has: {names}");
+            (at.map(|at| hooks.swap_remove(at)), at.is_none().then_some(missing))
+        }
+        None if hooks.len() > 1 => {
+            let first = hooks.swap_remove(0);
+            let several = format!(
+                "has several termination hooks ({names}): set `lifecycle_hook` to the one that is this agent's to complete; \
+                 for now it takes {}",
+                first.name
+            );
+            (Some(first), Some(several))
+        }
+        None => (hooks.pop(), None),
+    }
 }
 
 pub(crate) async fn terminate(client: &Client, instance: &InstanceId, decrement: bool) -> Result<(), ApiFailure> {
@@ -217,7 +252,7 @@ mod tests {
             terminating: true,
         };
         assert_eq!(facts(&client, &id).await, Ok(Some(expected)));
-        let hook = hook(&client, &id).await.unwrap().unwrap();
+        let hook = hook(&client, &id, None).await.unwrap().unwrap();
         assert_eq!((hook.name.as_str(), hook.heartbeat_timeout.as_secs()), ("bye", 300));
         assert_eq!(hook.longest_wait().as_secs(), 900);
         assert_eq!(terminate(&client, &id, true).await, Ok(()));
@@ -225,12 +260,31 @@ mod tests {
         assert!(matches!(complete(&client, &id, &hook).await, Err(ApiFailure::Rejected(_))));
     }
 
+    #[test]
+    fn the_hook_that_was_named_is_taken_and_else_the_only_one() {
+        let hook = |name: &str| Hook {
+            group: "g".into(),
+            name: name.into(),
+            heartbeat_timeout: HEARTBEAT,
+            global_timeout: None,
+        };
+        let both = || vec![hook("logs"), hook("jobs")];
+        assert_eq!(choose(both(), Some("jobs")), (Some(hook("jobs")), None));
+        assert_eq!(choose(vec![hook("logs")], None), (Some(hook("logs")), None));
+        assert_eq!(choose(Vec::new(), None), (None, None));
+        let (first, remark) = choose(both(), None);
+        assert_eq!(first, Some(hook("logs")));
+        assert!(remark.is_some_and(|text| text.contains("logs, jobs")));
+        let (none, remark) = choose(both(), Some("mine"));
+        assert!(none.is_none() && remark.is_some_and(|text| text.contains("no termination hook mine")));
+    }
+
     #[tokio::test]
     async fn where_nobody_speaks_auto_scaling_there_is_no_group() {
         let client = client(|_| error("InvalidAction", "not served")).await;
         let id = InstanceId::new("i-1");
         assert_eq!(facts(&client, &id).await, Ok(None));
-        assert_eq!(hook(&client, &id).await, Ok(None));
+        assert_eq!(hook(&client, &id, None).await, Ok(None));
         assert_eq!(protect(&client, &id, true).await, Ok(()));
         let other =
             self::client(|_| (401, "<Response><Errors><Error><Code>Other</Code></Error></Errors></Response>".into()));

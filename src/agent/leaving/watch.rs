@@ -26,8 +26,9 @@ impl Agent {
             let mut rng = Rng::new(uuid::Uuid::new_v4().as_u64_pair().0);
             let mut watch = Watch::default();
             loop {
+                let named = newest.borrow().lifecycle_hook.clone();
                 let registered = place.borrow().container_instance.is_some();
-                for event in watch.look(&cloud, registered, clock.now()).await {
+                for event in watch.look(&cloud, registered, named.as_deref(), clock.now()).await {
                     // The loop is gone only when the agent stops.
                     let _ = events.send(event).await;
                 }
@@ -46,12 +47,12 @@ struct Watch {
 }
 
 impl Watch {
-    async fn look(&mut self, cloud: &Cloud, registered: bool, now: Timestamp) -> Vec<Event> {
+    async fn look(&mut self, cloud: &Cloud, registered: bool, hook: Option<&str>, now: Timestamp) -> Vec<Event> {
         let mut seen = notices::look(&cloud.imds, now).await;
         match notices::target(&cloud.imds).await {
-            Ok(Some(Target::Terminated)) => seen.extend(self.scale_in(cloud).await),
+            Ok(Some(Target::Terminated)) => seen.extend(self.scale_in(cloud, hook).await),
             // Back into the warm pool: the group takes the host's work away as if it ended it.
-            Ok(Some(Target::Warmed(_))) if registered => seen.extend(self.scale_in(cloud).await),
+            Ok(Some(Target::Warmed(_))) if registered => seen.extend(self.scale_in(cloud, hook).await),
             // It has left the group's work, or never had a part in it.
             Ok(Some(Target::Warmed(_))) | Err(_) => {}
             Ok(Some(Target::Other(_)) | None) => {
@@ -76,12 +77,12 @@ impl Watch {
         events
     }
 
-    async fn scale_in(&mut self, cloud: &Cloud) -> Option<Seen> {
+    async fn scale_in(&mut self, cloud: &Cloud, named: Option<&str>) -> Option<Seen> {
         // It was told already, with its hook: that does not change.
         if self.told.get(&Source::ScaleIn) == Some(&true) {
             return None;
         }
-        let hook = match autoscaling::hook(&cloud.clients.autoscaling, &cloud.instance).await {
+        let hook = match autoscaling::hook(&cloud.clients.autoscaling, &cloud.instance, named).await {
             Ok(hook) => hook,
             Err(failure) => {
                 self.hook_tries += 1;

@@ -3,6 +3,7 @@
 use super::Default::{Is, Unset};
 use super::Key;
 use crate::config::draft::set;
+use crate::config::value::Value;
 use crate::net::PostUrl;
 
 const REACTION: &str = "one of ignore, drain, drain-with-deadline";
@@ -67,6 +68,13 @@ pub(super) const KEYS: &[Key] = &[
         expects: REACTION,
         help: "When the Auto Scaling group ends this host. A termination life-cycle hook is kept waiting while jobs run",
         apply: |d, v| set(&mut d.config.leaving.scale_in, v.reaction()),
+    },
+    Key {
+        name: "lifecycle_hook",
+        default: Unset("the group's only termination hook, or the first of several, with a warning"),
+        expects: "a life-cycle hook's name: 1 to 255 letters, digits or `- _ /`",
+        help: "The termination life-cycle hook that waits for this host's jobs; needed where the Auto Scaling group has several",
+        apply: |d, v| set(&mut d.config.lifecycle_hook, hook_name(v).map(Some)),
     },
     Key {
         name: "shutdown",
@@ -194,3 +202,10 @@ pub(super) const KEYS: &[Key] = &[
         apply: |d, v| set(&mut d.config.event_webhook, v.text().and_then(PostUrl::parse).map(Some)),
     },
 ];
+
+/// As Auto Scaling has them.
+fn hook_name(value: &Value) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/');
+    let text = value.text().filter(|text| (1..=255).contains(&text.len()))?;
+    text.chars().all(plain).then(|| text.to_owned())
+}
