@@ -39,7 +39,6 @@ impl Node {
             self.observe(name, seen, now);
         }
         self.count_strangers(&list);
-        self.tasks.values_mut().for_each(|task| task.recalled = false);
         let listed: std::collections::BTreeSet<_> = list.into_iter().map(|(name, _)| name).collect();
         let unlisted = self.tasks.values().flat_map(|t| &t.record.containers).filter(|c| {
             matches!(c.stage, Stage::Created | Stage::Running)

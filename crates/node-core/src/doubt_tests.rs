@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tests::{Hand, has, policy, seen, submitted};
+use super::tests::{Hand, has, policy, seen, spec, submitted};
 use crate::*;
 
 /// Through JSON, as the store does it: what is under way does not survive.
@@ -62,4 +62,27 @@ fn a_node_that_deregisters_does_not_register_again_when_ecs_hangs_up() {
     let commands = hand.on(Event::SessionClosed(CloseCause::Inactive("InactiveInstanceException".into())));
     assert!(!has(&commands, |c| matches!(c, Command::Register { .. })), "{commands:?}");
     assert_eq!(hand.on(Event::Deregistered(Ok(()))), [Command::Terminate]);
+}
+
+#[test]
+fn what_docker_does_not_list_is_looked_for_before_its_task_is_reported_on() {
+    let mut first = Hand::active(policy());
+    let mut spec = spec("t1");
+    spec.containers[0].image = "one".into();
+    spec.containers.push(ContainerSpec { essential: false, ..ContainerSpec::new("side", "two") });
+    let [main, side] = [0, 1].map(|i| spec.docker_name(&spec.containers[i]));
+    first.run(&spec);
+    let digest = ImagePulled { digest: Some("sha256:ab".into()), ..ImagePulled::default() };
+    for name in [&main, &side] {
+        first.on(Event::Pulled(name.clone(), Ok(digest.clone())));
+        first.on(Event::Created(name.clone(), Ok(seen(Running::Created))));
+    }
+    first.on(Event::Submitted(spec.arn.clone(), Ok(())));
+    // Both run and RUNNING was sent when the process dies, before it has written that down; then someone removes one of them.
+    let mut hand = restarted(&first);
+    let commands = hand.on(Event::DockerUp(vec![(side, seen(Running::Running))]));
+    assert!(submitted(&commands).is_none(), "{commands:?}");
+    assert!(has(&commands, |c| *c == Command::Inspect { name: main.clone() }), "{commands:?}");
+    let commands = hand.on(Event::Missing(main));
+    assert!(submitted(&commands).is_none_or(|change| change.status >= TaskStatus::Running), "{commands:?}");
 }

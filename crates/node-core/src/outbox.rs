@@ -1,7 +1,8 @@
 //! State changes on their way to ECS: in order for each task, one request at a time for each, ten in all.
 //!
 //! What there is to tell is not queued but derived from the task's record ([`crate::TaskRecord::report`]), which is durable before any
-//! request goes out. So nothing can be lost between a queue and the disk, and a short job's RUNNING is skipped by itself.
+//! request goes out, but for RUNNING, which Docker would tell again. So nothing can be lost between a queue and the disk, and a short
+//! job's RUNNING is skipped by itself.
 
 use std::time::Duration;
 

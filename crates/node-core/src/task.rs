@@ -197,7 +197,7 @@ fn container_change(name: ContainerName, state: &ContainerState) -> ContainerCha
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) record: TaskRecord,
-    /// An earlier process's: what its last step did is not on record, so it may be further until Docker has told.
+    /// An earlier process's: what its last step did is not on record, so it may be further until Docker has told of each container.
     pub(crate) recalled: bool,
     /// The one request under way.
     pub(crate) in_flight: Option<StateChange>,
@@ -218,7 +218,8 @@ impl Task {
     /// The next thing to tell ECS, if there is one that is certain: it may have been told more than is on record.
     pub(crate) fn report(&self) -> Option<StateChange> {
         let change = self.record.report()?;
-        (!self.recalled || change.status == TaskStatus::Stopped).then_some(change)
+        let unsure = self.recalled && self.record.containers.iter().any(|c| c.unsure && c.stage != Stage::Stopped);
+        (!unsure || change.status == TaskStatus::Stopped).then_some(change)
     }
 }
 

@@ -86,9 +86,12 @@ impl World {
         let Some(task) = self.ecs.tasks.get_mut(&change.task) else {
             return self.broken(Rule::Report, || format!("a report about {id}, which ECS does not know"));
         };
+        let spec = &self.truth.jobs[task.job].spec;
+        let unknown = |name: &DockerName| self.truth.run(name).is_some_and(Run::unknown);
+        let anew = spec.containers.iter().any(|c| unknown(&spec.docker_name(c)));
         let told = &mut task.told;
         let mut wrong = None;
-        if change.status < told.status {
+        if change.status < told.status && !(anew && told.status == TaskStatus::Running) {
             wrong = Some((Rule::Monotone, format!("{id} went from {:?} to {:?}", told.status, change.status)));
         }
         let over = told.status == TaskStatus::Stopped;
@@ -96,7 +99,7 @@ impl World {
             let (name, code) = (&container.name, container.exit_code.map(|code| code.0));
             let (status, known) = told.containers.get(name).copied().unwrap_or_default();
             let news = container.status != status || code != known;
-            if container.status < status {
+            if container.status < status && !(anew && status == TaskStatus::Running) {
                 let text = format!("{name} of {id} went from {status:?} to {:?}", container.status);
                 wrong = Some((Rule::Monotone, text));
             } else if news && (over || status == TaskStatus::Stopped) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use node_core::{DockerName, TaskArn, TaskRecord, Timestamp};
+use node_core::{DockerName, Stage, TaskArn, TaskRecord, Timestamp};
 
 use crate::jobs::{Act, Job};
 use crate::queue::Ending;
@@ -38,11 +38,26 @@ pub(crate) struct Run {
     /// Docker did not say in time whether it was made or started: nobody can know all.
     unsure: bool,
     vanished: bool,
+    /// The agent has saved that it was made.
+    on_record: bool,
+    /// Removed by hand before that: the agent's next process makes it as if for the first time.
+    unknown: bool,
 }
 
 impl Run {
     fn new(act: Act) -> Self {
-        Self { act, starts: 0, end: None, warnings: 0, asked: false, doubts: 0, unsure: false, vanished: false }
+        Self {
+            act,
+            starts: 0,
+            end: None,
+            warnings: 0,
+            asked: false,
+            doubts: 0,
+            unsure: false,
+            vanished: false,
+            on_record: false,
+            unknown: false,
+        }
     }
 
     pub(crate) fn end(&self) -> Option<End> {
@@ -56,6 +71,11 @@ impl Run {
     /// Nobody can know how it ended.
     pub(crate) fn obscure(&self) -> bool {
         self.unsure || self.vanished
+    }
+
+    /// It was removed by hand before the agent had it on record: nothing on the host shows that it ever was.
+    pub(crate) fn unknown(&self) -> bool {
+        self.unknown
     }
 
     /// Its name is the lock: whoever removes the container takes the lock away.
@@ -168,8 +188,13 @@ impl Truth {
         }
     }
 
-    /// What the agent has saved of a task: which warnings were heard, and which it is about to send.
+    /// What the agent has saved of a task: what was made, which warnings were heard, and which it is about to send.
     pub(crate) fn saved(&mut self, record: &TaskRecord) {
+        for state in &record.containers {
+            if let Some(run) = self.runs.get_mut(&state.docker_name) {
+                run.on_record |= state.stage > Stage::Pulled;
+            }
+        }
         for state in record.containers.iter().filter(|c| c.signalled) {
             if let Some(run) = self.runs.get_mut(&state.docker_name) {
                 run.asked = !state.warned;
@@ -194,6 +219,7 @@ impl Truth {
     pub(crate) fn vanished(&mut self, name: &DockerName) {
         if let Some(run) = self.runs.get_mut(name) {
             run.vanished = true;
+            run.unknown |= !run.on_record;
         }
     }
 }

@@ -167,6 +167,26 @@ fn a_shutdown_is_let_go_on_once_jobs_are_over_and_reported() {
 }
 
 #[test]
+fn a_shutdown_that_comes_in_the_last_phases_has_nothing_to_wait_for() {
+    let mut hand = Hand::active(with(|p| p.check_first = false));
+    hand.until(|c| *c == Command::LookForWork);
+    hand.on(Event::WorkFound(Ok(Waiting::default())));
+    hand.on(Event::InstanceStateSet(InstanceState::Draining, Ok(())));
+    hand.zero();
+    hand.pass(Duration::from_secs(3));
+    assert_eq!(hand.zero(), [Command::Deregister]);
+    let deadline = Some(hand.now.after(2 * MINUTE));
+    hand.on(Event::Interruption(Interruption::Shutdown { deadline }));
+    assert_eq!((hand.phase(), hand.node.live_tasks()), (Phase::Deregistering, 0));
+    let commands = hand.on(Event::Deregistered(Ok(())));
+    assert!(has(&commands, |c| *c == Command::LetGo), "{commands:?}");
+    assert_eq!(hand.phase(), Phase::Terminating);
+    hand.on(Event::Interruption(Interruption::Shutdown { deadline: deadline.map(|at| at.after(MINUTE)) }));
+    hand.pass(MINUTE);
+    assert_eq!((hand.phase(), hand.node.live_tasks()), (Phase::Terminating, 0), "{}", hand.why());
+}
+
+#[test]
 fn work_that_slips_in_under_an_interruption_runs_to_its_end_and_the_drain_stands() {
     let mut hand = Hand::active(fleet());
     hand.spot_in(600);

@@ -3,6 +3,7 @@
 mod interruptions;
 mod ladder;
 mod operator;
+mod reconfigured;
 mod retries;
 mod sick;
 mod warnings;
