@@ -19,6 +19,7 @@ fn node(saved: Saved) -> Node {
         cleanup_wait: Duration::from_secs(10),
         stop_timeout_secs: 30,
         docker_concurrency: 2,
+        leaving: LeavingPolicy::alone(),
     };
     let mut node = Node::restore(policy, saved, 1, NOW);
     node.handle(Event::Identified { instance: InstanceId::new("i-1"), cluster: ClusterRef::new("c") }, NOW);
