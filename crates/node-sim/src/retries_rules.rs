@@ -31,6 +31,10 @@ impl World {
             _ if ambiguous => true,
             // Docker's times and the agent's are of one clock, which was set meanwhile.
             Some(run) if clocks && run.ended_as_killed() => true,
+            // It may seem to have ended after a kill that came later.
+            Some(run) if self.weather.clock_steps > 0 && self.truth.kill_passed(0) => {
+                run.end().is_some_and(|end| end.code != 0)
+            }
             Some(run) => run.end().is_some_and(|end| end.code != 0) && run.touched(),
             None => {
                 self.truth.kill_passed(0) || self.docker_was_dead() || self.runs_of(task).any(|(_, run)| run.touched())
