@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use node_core::{Order, Plan, Timestamp};
+use node_core::{DrainReason, LeavingStatus, Order, Plan, Timestamp};
 
 use super::status;
 use crate::config;
@@ -14,6 +14,8 @@ use crate::serve::order::{Asked, Outcome};
 
 /// `--wait` looks this often.
 const LOOK: Duration = Duration::from_millis(500);
+/// From the SIGKILL of what is left at a shutdown's deadline to the report of it.
+const LAST_REPORTS: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(crate) struct Socket {
@@ -85,7 +87,7 @@ pub(crate) async fn drain(args: DrainArgs) -> anyhow::Result<()> {
         (false, false) => Asked::Order(order),
     };
     show(send(&path, &asked).await?);
-    if args.wait { drained(&path).await } else { Ok(()) }
+    if args.wait { drained(&path, args.host_shutdown).await } else { Ok(()) }
 }
 
 impl Socket {
@@ -102,8 +104,9 @@ async fn send(path: &Path, asked: &Asked) -> anyhow::Result<Outcome> {
     serde_json::from_slice(&body).context("the agent's answer cannot be read; is it of another version?")
 }
 
-/// Waits until nothing runs and nothing is left to report, or the agent is gone, which it is once the host is empty.
-async fn drained(path: &Path) -> anyhow::Result<()> {
+/// Waits until nothing runs and nothing is left to report, or the agent is gone, which it is once the host is empty. A shutdown
+/// waits no longer than its deadline: systemd would then kill the agent before what jobs still say is reported.
+async fn drained(path: &Path, shutdown: bool) -> anyhow::Result<()> {
     loop {
         let report = match status::fetch(path).await {
             Ok(report) => report,
@@ -113,13 +116,26 @@ async fn drained(path: &Path) -> anyhow::Result<()> {
         if report.state.phase == "ACTIVE" {
             bail!("the host no longer drains: {}", report.state.why.unwrap_or_default());
         }
-        let live = report.tasks.iter().any(|task| task.known != "STOPPED");
-        if !live && report.unreported.is_empty() && report.state.phase != "REGISTERING" {
+        let live = report.tasks.iter().filter(|task| task.known != "STOPPED").count();
+        if shutdown && live > 0 && shutdown_ends(&report.leaving).is_some_and(|end| now() >= end) {
+            println!("{live} job(s) still run; the shutdown waits no longer (`shutdown_wait`).");
+            return Ok(());
+        }
+        if live == 0 && report.unreported.is_empty() && report.state.phase != "REGISTERING" {
             println!("{}", all_over(report.leaving.withheld));
             return Ok(());
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+fn shutdown_ends(leaving: &LeavingStatus) -> Option<Timestamp> {
+    let deadline = leaving.reasons.iter().find_map(|reason| match reason {
+        DrainReason::Shutdown { deadline } => *deadline,
+        _ => None,
+    })?;
+    let kills = leaving.deadline.as_ref().is_some_and(|deadline| deadline.kills);
+    Some(if kills { deadline.after(LAST_REPORTS) } else { deadline })
 }
 
 fn all_over(withheld: usize) -> String {

@@ -121,3 +121,15 @@ fn a_shutdown_waits_for_jobs_that_heed_their_warning() {
     assert_eq!(stage.said("told"), 1);
     host.says("the host is being shut down");
 }
+
+#[test]
+fn a_shutdown_does_not_wait_for_ever() {
+    let stage = Stage::new();
+    let host = stage.host(&[("shutdown_wait", "1s")]);
+    let job = stage.running("long", "", &json!([]));
+    let said = shut_down(&host);
+    assert!(said.ends_with("1 job(s) still run; the shutdown waits no longer (`shutdown_wait`).\n"), "{said}");
+    assert_eq!(stage.plane.job(&job)["status"], "RUNNING", "the agent has not killed it");
+    stage.release("long");
+    stage.plane.job_in(&job, "SUCCEEDED");
+}
