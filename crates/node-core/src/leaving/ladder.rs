@@ -184,6 +184,14 @@ impl Node {
     pub(crate) fn climb(&mut self, why: &str, now: Timestamp) {
         let Some(ladder) = self.leaving_record().and_then(|r| r.ladder.clone()) else { return };
         let from = ladder.rung;
+        let last = !self.rungs().iter().any(|rung| *rung > from);
+        let rejoins =
+            last && self.policy.leaving.refused == Refused::Rejoin && self.only_wishes() && self.ruling().is_some();
+        if let Some(end) = self.rung_ends_at().filter(|_| rejoins && self.may_be_ending(now)) {
+            // A request whose answer was lost may have been heard, whatever was said to a later one.
+            self.leaving.call.again_at(end);
+            return;
+        }
         if from == Rung::Hook {
             self.hook_is_over();
         }
@@ -195,7 +203,7 @@ impl Node {
             self.stand_on(*next, ladder.rounds, now);
             return;
         }
-        if self.policy.leaving.refused == Refused::Rejoin && self.only_wishes() && self.ruling().is_some() {
+        if rejoins {
             self.change_leaving(|leaving| leaving.ladder = None);
             self.give_way(format!("no way of ending this host works: {why}"), now);
             return;

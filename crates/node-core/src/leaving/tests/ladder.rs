@@ -125,6 +125,37 @@ fn by_policy_a_refused_host_goes_back_to_work_and_tries_later() {
 }
 
 #[test]
+fn a_refusal_after_a_lost_answer_does_not_bring_the_host_back_at_once() {
+    let mut hand = Hand::active(with(|p| p.refused = Refused::Rejoin));
+    hand.drains_idle(group(1, 3));
+    let mut commands = hand.deregister();
+    let mut lost_at = None;
+    for _ in 0..1_000 {
+        if hand.phase() != Phase::Terminating {
+            break;
+        }
+        let mut more = Vec::new();
+        for command in commands {
+            more.extend(match command {
+                Command::TerminateInGroup { .. } => hand.on(ends(Rung::Group, Err(denied()))),
+                Command::MarkUnhealthy => hand.on(ends(Rung::Unhealthy, Err(denied()))),
+                Command::Terminate if lost_at.is_none() => {
+                    lost_at = Some(hand.now);
+                    hand.on(Event::Terminated(Err(ApiFailure::Unavailable("timed out".into()))))
+                }
+                Command::Terminate => hand.on(Event::Terminated(Err(denied()))),
+                Command::Preflight => hand.on(Event::Preflight(Ok(group(1, 3)))),
+                _ => Vec::new(),
+            });
+        }
+        commands = if more.is_empty() { hand.next_due() } else { more };
+    }
+    assert_eq!(hand.phase(), Phase::Registering, "{}", hand.why());
+    let waited = hand.now.since(lost_at.unwrap());
+    assert!(waited >= LeavingPolicy::alone().rung_patience, "{waited:?}: the lost request may have been heard");
+}
+
+#[test]
 fn a_group_that_shrank_meanwhile_takes_the_wish_back() {
     let mut hand = Hand::active(fleet());
     hand.drains_idle(group(1, 3));
