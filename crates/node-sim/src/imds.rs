@@ -62,14 +62,7 @@ impl Imds {
 
 impl World {
     pub(crate) fn reaction(&self, source: Source) -> Reaction {
-        let policy = &self.weather.policy.leaving;
-        match source {
-            Source::Spot => policy.spot,
-            Source::Rebalance => policy.rebalance,
-            Source::Maintenance => policy.maintenance,
-            Source::ScaleIn => policy.scale_in,
-            Source::Shutdown => policy.shutdown,
-        }
+        self.weather.policy.leaving.reaction(source)
     }
 
     /// The policy is not to ignore it.

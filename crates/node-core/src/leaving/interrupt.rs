@@ -62,20 +62,9 @@ impl Source {
 }
 
 impl Node {
-    fn reaction(&self, source: Source) -> Reaction {
-        let policy = &self.policy.leaving;
-        match source {
-            Source::Spot => policy.spot,
-            Source::Rebalance => policy.rebalance,
-            Source::Maintenance => policy.maintenance,
-            Source::ScaleIn => policy.scale_in,
-            Source::Shutdown => policy.shutdown,
-        }
-    }
-
     pub(crate) fn on_interruption(&mut self, interruption: Interruption, now: Timestamp) {
         let source = interruption.source();
-        if self.reaction(source) == Reaction::Ignore {
+        if self.policy.leaving.reaction(source) == Reaction::Ignore {
             if self.leaving.ignored.insert(source) {
                 let reason = interruption.into_reason(now);
                 self.announce(Happening::Ignored, format!("{reason}: the policy is to ignore it"));

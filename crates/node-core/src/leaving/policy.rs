@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::facts::Source;
 use super::signal::Signal;
 
 const fn minutes(n: u64) -> Duration {
@@ -97,6 +98,18 @@ impl Default for LeavingPolicy {
 }
 
 impl LeavingPolicy {
+    /// What is done about an interruption from `source`.
+    #[must_use]
+    pub fn reaction(&self, source: Source) -> Reaction {
+        match source {
+            Source::Spot => self.spot,
+            Source::Rebalance => self.rebalance,
+            Source::Maintenance => self.maintenance,
+            Source::ScaleIn => self.scale_in,
+            Source::Shutdown => self.shutdown,
+        }
+    }
+
     /// A host outside AWS: nobody to ask, nothing to power off. It only drains and asks EC2 for its termination.
     #[must_use]
     pub fn alone() -> Self {

@@ -95,10 +95,9 @@ fn a_restart_goes_on_where_it_was_and_looks_before_it_shrinks_the_group_again() 
     assert!(hand.why().contains("was accepted"), "{}", hand.why());
 }
 
-#[test]
-fn by_policy_a_refused_host_goes_back_to_work_and_tries_later() {
-    let mut hand = Hand::active(with(|p| p.refused = Refused::Rejoin));
-    hand.drains_idle(group(1, 3));
+/// Every way of ending the host is refused, TerminateInstances as `instance` says, until the node is in another phase. Gives the
+/// commands that it is in then.
+fn refuse_all(hand: &mut Hand, mut instance: impl FnMut(Timestamp) -> ApiFailure) -> Vec<Command> {
     let mut commands = hand.deregister();
     for _ in 0..1_000 {
         if hand.phase() != Phase::Terminating {
@@ -109,7 +108,7 @@ fn by_policy_a_refused_host_goes_back_to_work_and_tries_later() {
             more.extend(match command {
                 Command::TerminateInGroup { .. } => hand.on(ends(Rung::Group, Err(denied()))),
                 Command::MarkUnhealthy => hand.on(ends(Rung::Unhealthy, Err(denied()))),
-                Command::Terminate => hand.on(Event::Terminated(Err(denied()))),
+                Command::Terminate => hand.on(Event::Terminated(Err(instance(hand.now)))),
                 Command::Preflight => hand.on(Event::Preflight(Ok(group(1, 3)))),
                 Command::PowerOff => panic!("it was to rejoin"),
                 _ => Vec::new(),
@@ -117,6 +116,14 @@ fn by_policy_a_refused_host_goes_back_to_work_and_tries_later() {
         }
         commands = if more.is_empty() { hand.next_due() } else { more };
     }
+    commands
+}
+
+#[test]
+fn by_policy_a_refused_host_goes_back_to_work_and_tries_later() {
+    let mut hand = Hand::active(with(|p| p.refused = Refused::Rejoin));
+    hand.drains_idle(group(1, 3));
+    let commands = refuse_all(&mut hand, |_| denied());
     assert!(has(&commands, |c| *c == Command::Register { previous: None }), "{commands:?}");
     hand.on(Event::Registered(Ok(ContainerInstanceArn::new("ci2"))));
     assert_eq!((hand.phase(), hand.count(Happening::Rejoined)), (Phase::Active, 1));
@@ -128,28 +135,11 @@ fn by_policy_a_refused_host_goes_back_to_work_and_tries_later() {
 fn a_refusal_after_a_lost_answer_does_not_bring_the_host_back_at_once() {
     let mut hand = Hand::active(with(|p| p.refused = Refused::Rejoin));
     hand.drains_idle(group(1, 3));
-    let mut commands = hand.deregister();
     let mut lost_at = None;
-    for _ in 0..1_000 {
-        if hand.phase() != Phase::Terminating {
-            break;
-        }
-        let mut more = Vec::new();
-        for command in commands {
-            more.extend(match command {
-                Command::TerminateInGroup { .. } => hand.on(ends(Rung::Group, Err(denied()))),
-                Command::MarkUnhealthy => hand.on(ends(Rung::Unhealthy, Err(denied()))),
-                Command::Terminate if lost_at.is_none() => {
-                    lost_at = Some(hand.now);
-                    hand.on(Event::Terminated(Err(ApiFailure::Unavailable("timed out".into()))))
-                }
-                Command::Terminate => hand.on(Event::Terminated(Err(denied()))),
-                Command::Preflight => hand.on(Event::Preflight(Ok(group(1, 3)))),
-                _ => Vec::new(),
-            });
-        }
-        commands = if more.is_empty() { hand.next_due() } else { more };
-    }
+    refuse_all(&mut hand, |now| match lost_at.replace(lost_at.unwrap_or(now)) {
+        None => ApiFailure::Unavailable("timed out".into()),
+        Some(_) => denied(),
+    });
     assert_eq!(hand.phase(), Phase::Registering, "{}", hand.why());
     let waited = hand.now.since(lost_at.unwrap());
     assert!(waited >= LeavingPolicy::alone().rung_patience, "{waited:?}: the lost request may have been heard");
